@@ -1,0 +1,65 @@
+// swift-tools-version: 6.2
+// Two builds from one source: ordinary Swift for development and tests, and, when STATIC names
+// an architecture (x86_64, aarch64), Embedded Swift linked statically with musl for shipping.
+
+import PackageDescription
+
+let architecture = Context.environment["STATIC"] ?? ""
+let isStatic = !architecture.isEmpty
+
+/// Where musl's headers, start files and archives live. Debian's `musl-dev` puts them here; a
+/// cross build points SYSROOT at an unpacked `musl-dev` of the other architecture.
+let sysroot = Context.environment["SYSROOT"] ?? ""
+let muslInclude = "\(sysroot)/usr/include/\(architecture)-linux-musl"
+let muslLibrary = "\(sysroot)/usr/lib/\(architecture)-linux-musl"
+
+/// Names the release in `--version`; the Makefile passes the tag or commit.
+let version = Context.environment["VERSION"] ?? "development"
+
+var swiftSettings: [SwiftSetting] = [
+  .treatAllWarnings(as: .error),
+  .treatWarning("EmbeddedRestrictions", as: .error),
+]
+var cSettings: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]
+var linkerSettings: [LinkerSetting] = []
+
+if isStatic {
+  swiftSettings += [
+    .enableExperimentalFeature("Embedded"),
+    .unsafeFlags(["-wmo", "-Osize"]),
+  ]
+  cSettings += [
+    .unsafeFlags([
+      "-nostdlibinc", "-isystem", muslInclude, "-fPIE", "-ffunction-sections",
+      "-fstack-protector-strong",
+    ])
+  ]
+  let staticPIE =
+    architecture == "x86_64"
+    ? ["-Xclang-linker", "-static-pie"]
+    : ["-Xlinker", "-static", "-Xlinker", "-pie", "-Xlinker", "--no-dynamic-linker"]
+  linkerSettings = [
+    .unsafeFlags(
+      ["-Xclang-linker", "-nostdlib", "-use-ld=lld"] + staticPIE + [
+        "\(muslLibrary)/rcrt1.o", "\(muslLibrary)/crti.o",
+        "-L\(muslLibrary)", "-lc", "\(muslLibrary)/crtn.o",
+        "-Xlinker", "-s", "-Xlinker", "--gc-sections", "-Xlinker", "--icf=all",
+        "-Xlinker", "-z", "-Xlinker", "relro", "-Xlinker", "-z", "-Xlinker", "now",
+        "-Xlinker", "-z", "-Xlinker", "noexecstack",
+      ])
+  ]
+}
+
+let package = Package(
+  name: "sidecar",
+  targets: [
+    .target(name: "CLinux", cSettings: cSettings),
+    .target(name: "Linux", dependencies: ["CLinux"], swiftSettings: swiftSettings),
+    .target(name: "Core", swiftSettings: swiftSettings),
+    .target(name: "Daemon", dependencies: ["Core", "Linux"], swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "sidecar", dependencies: ["Daemon"],
+      swiftSettings: swiftSettings + [.unsafeFlags(["-parse-as-library"])],
+      linkerSettings: linkerSettings),
+  ]
+)
