@@ -63,3 +63,8 @@ let package = Package(
       linkerSettings: linkerSettings),
   ]
 )
+
+// Swift Testing needs the whole standard library: tests exist in the ordinary build alone.
+if !isStatic {
+  package.targets += [.testTarget(name: "CoreTests", dependencies: ["Core"])]
+}
