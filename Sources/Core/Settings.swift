@@ -101,10 +101,14 @@ public enum LogFormat: CaseIterable, Sendable {
 extension [UInt8] {
   /// Appends the target as it was configured: `db.example:5432`, `[2001:db8::1]:5432`.
   public mutating func append(_ target: Target) {
-    let isBracketed = target.host.contains(UInt8(ascii: ":"))
+    append(host: target.host[...], port: UInt64(target.port))
+  }
+
+  mutating func append(host: ArraySlice<UInt8>, port: UInt64) {
+    let isBracketed = host.contains(UInt8(ascii: ":"))
     if isBracketed { append("[") }
-    append(contentsOf: target.host)
+    append(contentsOf: host)
     append(isBracketed ? "]:" : ":")
-    append(decimal: UInt64(target.port))
+    append(decimal: port)
   }
 }
