@@ -26,7 +26,7 @@ var linkerSettings: [LinkerSetting] = []
 if isStatic {
   swiftSettings += [
     .enableExperimentalFeature("Embedded"),
-    .unsafeFlags(["-wmo", "-Osize"]),
+    .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"]),
   ]
   cSettings += [
     .unsafeFlags([
