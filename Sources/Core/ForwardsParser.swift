@@ -27,7 +27,7 @@ extension SettingsParser {
     if needsTarget && !isSet(.forwards) && !isSet(.targetPort) {
       fault(
         .targetPort,
-        [UInt8]("expected the port to forward to, such as 5432, and nothing is set"))
+        [UInt8]("expected the port to forward to, such as 5432; it is not set"))
     }
     var entries: [(number: Int?, forward: Forward)] = []
     if isSet(.forwards) {
@@ -56,7 +56,7 @@ extension SettingsParser {
       if isNeeded && !isSet(.targetHost) {
         fault(
           .targetHost,
-          [UInt8]("expected the host to forward to, such as db.example, and nothing is set"))
+          [UInt8]("expected the host to forward to, such as db.example; it is not set"))
       }
       return nil
     }

@@ -110,7 +110,10 @@ func hostMeant(
     guard !rest[..<at].contains(where: { $0.endsHost }) else { return nil }
     rest = rest[(at + 1)...]
   }
-  let (host, port) = splitPort(rest.prefix { !$0.endsHost })
+  let authority = rest.prefix { !$0.endsHost }
+  // What goes on after a URL's host is left out; after anything else, nobody knows what was meant.
+  if let end = rest[authority.endIndex...].first, !end.startsPath { return nil }
+  let (host, port) = splitPort(authority)
   guard isForListening ? parseAddress(host) != nil : (try? parseHost(host)) != nil
   else { return nil }
   return (withoutBrackets(host), port.flatMap { numberMeant(by: $0, in: portRange) })
@@ -130,11 +133,11 @@ func index(after part: StaticString, in text: ArraySlice<UInt8>) -> Int? {
 extension UInt8 {
   /// What comes after the host in URLs and connection strings: parameters, and secrets among them.
   var endsHost: Bool {
-    switch self {
-    case UInt8(ascii: "/"), UInt8(ascii: "?"), UInt8(ascii: "#"), UInt8(ascii: "="),
-      UInt8(ascii: ";"), UInt8(ascii: "&"):
-      true
-    case _: isASCIISpace
-    }
+    startsPath || isASCIISpace || self == UInt8(ascii: "=") || self == UInt8(ascii: ";")
+      || self == UInt8(ascii: "&")
+  }
+
+  fileprivate var startsPath: Bool {
+    self == UInt8(ascii: "/") || self == UInt8(ascii: "?") || self == UInt8(ascii: "#")
   }
 }

@@ -52,10 +52,10 @@ public struct SettingsFault: Equatable, Sendable {
 private func redacted(_ text: ArraySlice<UInt8>, isEntry: Bool) -> [UInt8] {
   var shown: [UInt8] = []
   var rest = text
-  let digits = text.prefix { $0.isASCIIDigit }
-  if isEntry, text[digits.endIndex...].first == UInt8(ascii: "=") {
-    shown += text[...digits.endIndex]
-    rest = text[(digits.endIndex + 1)...]
+  let number = text.drop { $0.isASCIISpace }.prefix { $0.isASCIIDigit }
+  if isEntry, text[number.endIndex...].first == UInt8(ascii: "=") {
+    shown += text[...number.endIndex]
+    rest = text[(number.endIndex + 1)...]
   }
   let scheme = rest.prefix { 0x61...0x7a ~= $0.lowercasedASCII || $0 == UInt8(ascii: "+") }
   if let start = index(after: "://", in: rest), start == scheme.endIndex + 3 {

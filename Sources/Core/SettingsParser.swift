@@ -109,8 +109,8 @@ struct SettingsParser {
 
 extension SettingsParser {
   mutating func fault(_ variable: Variable, _ expected: [UInt8]) {
-    faults.append(
-      SettingsFault(variable.name, value: values[variable.rawValue], expected: expected))
+    let value = isSet(variable) ? values[variable.rawValue] : nil
+    faults.append(SettingsFault(variable.name, value: value, expected: expected))
   }
 
   /// The value, or nil if the variable is not set or has spaces around it, which is a fault: an
