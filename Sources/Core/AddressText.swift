@@ -20,7 +20,7 @@ extension IPAddress {
   public init?(_ text: [UInt8]) { self.init(text[...]) }
 }
 
-extension [UInt8] {
+extension ByteSink {
   /// Appends the one spelling of RFC 5952; an IPv4 address, mapped or not, as a dotted quad.
   public mutating func append(_ address: IPAddress) {
     guard !address.isIPv4 else {

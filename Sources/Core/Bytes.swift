@@ -1,7 +1,13 @@
 // Text as bytes: the few helpers that messages, logs and parsers share. Bytes instead of `String`,
 // because comparing or splitting a `String` brings the Unicode tables into the static build.
 
-extension [UInt8] {
+/// Takes bytes one after the other: an array, or the storage of a log line.
+public protocol ByteSink {
+  mutating func append(_ byte: UInt8)
+  mutating func append(_ text: StaticString)
+}
+
+extension [UInt8]: ByteSink {
   public init(_ text: StaticString) {
     self.init()
     append(text)
@@ -10,11 +16,14 @@ extension [UInt8] {
   public mutating func append(_ text: StaticString) {
     text.withUTF8Buffer { append(contentsOf: $0) }
   }
+}
 
+extension ByteSink {
   /// Appends the digits of `decimal`, without a sign, separators or leading zeros.
   public mutating func append(decimal: UInt64) {
-    if decimal >= 10 { append(decimal: decimal / 10) }
-    append(UInt8(ascii: "0") + UInt8(decimal % 10))
+    let tenth = decimal.tenth
+    if tenth > 0 { append(decimal: tenth) }
+    append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: decimal &- tenth &* 10))
   }
 
   /// Appends `hex` in at least `width` lower-case digits.
@@ -52,6 +61,12 @@ extension Collection<UInt8> {
   public func equals(_ text: StaticString) -> Bool {
     text.withUTF8Buffer { elementsEqual($0) }
   }
+}
+
+extension UInt64 {
+  /// A tenth, rounded down. Built for size, `/` is the CPU's division, a third of what a log line costs;
+  /// for 32 bits the product with 2^35 / 10, rounded up, is exact.
+  var tenth: UInt64 { self >> 32 == 0 ? (self &* 0xcccc_cccd) >> 35 : self / 10 }
 }
 
 extension UInt8 {

@@ -17,16 +17,16 @@ public struct LogLine {
   /// Kept free for the end of a line: the longer of the two marks that it was cut, and what closes it.
   private static let endRoom = 19
 
-  public private(set) var bytes: [UInt8]
+  /// The line that was last ended, its newline included.
+  public private(set) var bytes: [UInt8] = []
 
   private let format: LogFormat
+  private var text = LogBuffer()
   private var isCut = false
 
   public init(format: LogFormat) {
     self.format = format
-    bytes = []
-    // A field is taken back after it turned out too long: there is room for one such.
-    bytes.reserveCapacity(2 * Self.limit)
+    bytes.reserveCapacity(Self.limit)
   }
 
   public mutating func begin(_ level: LogLevel, at time: WallTime, _ message: StaticString) {
@@ -37,20 +37,20 @@ public struct LogLine {
 
   public mutating func add(_ key: StaticString, _ number: UInt64) {
     let start = beginField(key)
-    bytes.append(decimal: number)
+    text.append(decimal: number)
     endField(from: start)
   }
 
   public mutating func add(_ key: StaticString, _ endpoint: Endpoint) {
     let start = beginField(key)
-    if format == .json { bytes.append("\"") }
-    bytes.append(endpoint)
-    if format == .json { bytes.append("\"") }
+    if format == .json { text.append(UInt8(ascii: "\"")) }
+    text.append(endpoint)
+    if format == .json { text.append(UInt8(ascii: "\"")) }
     endField(from: start)
   }
 
-  public mutating func add(_ key: StaticString, _ text: StaticString) {
-    text.withUTF8Buffer { add(key, bytes: $0) }
+  public mutating func add(_ key: StaticString, _ words: StaticString) {
+    words.withUTF8Buffer { add(key, bytes: $0) }
   }
 
   public mutating func add(_ key: StaticString, bytes value: [UInt8]) {
@@ -60,9 +60,9 @@ public struct LogLine {
   public mutating func add(_ key: StaticString, bytes value: UnsafeBufferPointer<UInt8>) {
     let start = beginField(key)
     let isQuoted = needsQuotes(value)
-    if isQuoted { bytes.append("\"") }
+    if isQuoted { text.append(UInt8(ascii: "\"")) }
     appendEscaped(value)
-    if isQuoted { bytes.append("\"") }
+    if isQuoted { text.append(UInt8(ascii: "\"")) }
     endField(from: start)
   }
 
@@ -70,10 +70,9 @@ public struct LogLine {
   public mutating func add(_ key: StaticString, milliseconds span: Nanoseconds) {
     let start = beginField(key)
     let microseconds = UInt64(max(span.count, 0)) / 1_000
-    bytes.append(decimal: microseconds / 1_000)
-    let decimals = microseconds % 1_000
-    bytes.append(decimals < 10 ? ".00" : decimals < 100 ? ".0" : ".")
-    bytes.append(decimal: decimals)
+    text.append(decimal: microseconds / 1_000)
+    text.append(UInt8(ascii: "."))
+    text.append(digits: microseconds % 1_000, width: 3)
     endField(from: start)
   }
 
@@ -83,75 +82,76 @@ public struct LogLine {
     target.host.withUnsafeBufferPointer { host in
       let isBracketed = host.contains(UInt8(ascii: ":"))
       let isQuoted = needsQuotes(host)
-      if isQuoted { bytes.append("\"") }
-      if isBracketed { bytes.append("[") }
+      if isQuoted { text.append(UInt8(ascii: "\"")) }
+      if isBracketed { text.append("[") }
       appendEscaped(host)
-      bytes.append(isBracketed ? "]:" : ":")
-      bytes.append(decimal: UInt64(target.port))
-      if isQuoted { bytes.append("\"") }
+      text.append(isBracketed ? "]:" : ":")
+      text.append(decimal: UInt64(target.port))
+      if isQuoted { text.append(UInt8(ascii: "\"")) }
     }
     endField(from: start)
   }
 
   public mutating func end() {
     switch format {
-    case .text: bytes.append(isCut ? " …\n" : "\n")
-    case .json: bytes.append(isCut ? ",\"truncated\":true}\n" : "}\n")
+    case .text: text.append(isCut ? " …\n" : "\n")
+    case .json: text.append(isCut ? ",\"truncated\":true}\n" : "}\n")
     }
+    text.copy(to: &bytes)
   }
 }
 
 // A message of several parts.
 extension LogLine {
   mutating func beginMessage(_ level: LogLevel, at time: WallTime) {
-    bytes.removeAll(keepingCapacity: true)
+    text.cut(to: 0)
     isCut = false
     switch format {
     case .text:
-      bytes.append(time)
+      text.append(time)
       switch level {
-      case .error: bytes.append(" error ")
-      case .warn: bytes.append(" warn  ")
-      case .info: bytes.append(" info  ")
-      case .debug: bytes.append(" debug ")
+      case .error: text.append(" error ")
+      case .warn: text.append(" warn  ")
+      case .info: text.append(" info  ")
+      case .debug: text.append(" debug ")
       }
     case .json:
-      bytes.append("{\"time\":\"")
-      bytes.append(time)
-      bytes.append("\",\"level\":\"")
-      bytes.append(level.name)
-      bytes.append("\",\"message\":\"")
+      text.append("{\"time\":\"")
+      text.append(time)
+      text.append("\",\"level\":\"")
+      text.append(level.name)
+      text.append("\",\"message\":\"")
     }
   }
 
-  mutating func addToMessage(_ text: StaticString) {
-    text.withUTF8Buffer { addToMessage($0) }
+  mutating func addToMessage(_ words: StaticString) {
+    words.withUTF8Buffer { addToMessage($0) }
   }
 
-  mutating func addToMessage(_ text: UnsafeBufferPointer<UInt8>) {
-    let start = bytes.count
-    appendEscaped(text)
+  mutating func addToMessage(_ words: UnsafeBufferPointer<UInt8>) {
+    let start = text.count
+    appendEscaped(words)
     takeBackIfTooLong(from: start)
   }
 
   mutating func endMessage() {
-    if format == .json { bytes.append("\"") }
+    if format == .json { text.append(UInt8(ascii: "\"")) }
   }
 }
 
 extension LogLine {
   /// Returns where the field begins.
   private mutating func beginField(_ key: StaticString) -> Int {
-    let start = bytes.count
+    let start = text.count
     switch format {
     case .text:
-      bytes.append(" ")
-      bytes.append(key)
-      bytes.append("=")
+      text.append(UInt8(ascii: " "))
+      text.append(key)
+      text.append(UInt8(ascii: "="))
     case .json:
-      bytes.append(",\"")
-      bytes.append(key)
-      bytes.append("\":")
+      text.append(",\"")
+      text.append(key)
+      text.append("\":")
     }
     return start
   }
@@ -162,8 +162,8 @@ extension LogLine {
 
   /// After a field was left out all that follow are: a line is cut at its end, not in its middle.
   private mutating func takeBackIfTooLong(from start: Int) {
-    guard isCut || bytes.count > Self.limit - Self.endRoom else { return }
-    bytes.removeLast(bytes.count - start)
+    guard isCut || text.count > Self.limit - Self.endRoom else { return }
+    text.cut(to: start)
     isCut = true
   }
 
@@ -177,35 +177,35 @@ extension LogLine {
   /// Appends `value` as it stands between quotes. A byte that is no printable ASCII is \xNN in text, and
   /// in JSON \u00NN, as if it were Latin-1: nothing is lost, and nothing is taken for an escape.
   private mutating func appendEscaped(_ value: UnsafeBufferPointer<UInt8>) {
-    let end = bytes.count + Self.valueLimit
+    let end = text.count + Self.valueLimit
     var rest = value[...]
     while true {
       let run = rest.prefix { $0.standsForItself }
-      guard bytes.count + run.count <= end else {
-        bytes.append(contentsOf: UnsafeBufferPointer(rebasing: run.prefix(end - bytes.count)))
-        return bytes.append("…")
+      guard text.count + run.count <= end else {
+        text.append(contentsOf: UnsafeBufferPointer(rebasing: run.prefix(end - text.count)))
+        return text.append("…")
       }
-      bytes.append(contentsOf: UnsafeBufferPointer(rebasing: run))
+      text.append(contentsOf: UnsafeBufferPointer(rebasing: run))
       rest = rest[run.endIndex...]
       guard let byte = rest.popFirst() else { return }
-      let start = bytes.count
+      let start = text.count
       appendEscape(byte)
-      guard bytes.count <= end else {
-        bytes.removeLast(bytes.count - start)
-        return bytes.append("…")
+      guard text.count <= end else {
+        text.cut(to: start)
+        return text.append("…")
       }
     }
   }
 
   private mutating func appendEscape(_ byte: UInt8) {
     switch byte {
-    case UInt8(ascii: "\""): bytes.append("\\\"")
-    case UInt8(ascii: "\\"): bytes.append("\\\\")
-    case UInt8(ascii: "\n"): bytes.append("\\n")
-    case UInt8(ascii: "\t"): bytes.append("\\t")
+    case UInt8(ascii: "\""): text.append("\\\"")
+    case UInt8(ascii: "\\"): text.append("\\\\")
+    case UInt8(ascii: "\n"): text.append("\\n")
+    case UInt8(ascii: "\t"): text.append("\\t")
     case _:
-      bytes.append(format == .json ? "\\u00" : "\\x")
-      bytes.append(hex: UInt64(byte), width: 2)
+      text.append(format == .json ? "\\u00" : "\\x")
+      text.append(hex: UInt64(byte), width: 2)
     }
   }
 }

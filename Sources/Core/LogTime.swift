@@ -27,7 +27,7 @@ struct CivilDate: Equatable {
   }
 }
 
-extension [UInt8] {
+extension ByteSink {
   /// Appends `time` as `2026-11-21T03:32:18.123Z`, 24 bytes. Less than a millisecond is cut off, not
   /// rounded: a line never carries a time that has not come yet.
   mutating func append(_ time: WallTime) {
@@ -35,38 +35,29 @@ extension [UInt8] {
     let total = time.nanosecondsSince1970.flooringDivision(by: 1_000_000)
     let days = total.flooringDivision(by: millisecondsPerDay)
     let date = CivilDate(daysSince1970: days)
-    let ofDay = total - days * millisecondsPerDay
-    let start = count
-    append(contentsOf: template)
-    withUnsafeMutableBufferPointer { bytes in
-      let digits = UnsafeMutableBufferPointer(rebasing: bytes[start...])
-      // 64-bit nanoseconds end in the year 2262: four digits always do.
-      digits.write(pair: date.year / 100, at: 0)
-      digits.write(pair: date.year % 100, at: 2)
-      digits.write(pair: date.month, at: 5)
-      digits.write(pair: date.day, at: 8)
-      digits.write(pair: ofDay / 3_600_000, at: 11)
-      digits.write(pair: ofDay / 60_000 % 60, at: 14)
-      digits.write(pair: ofDay / 1_000 % 60, at: 17)
-      digits.write(pair: ofDay % 1_000 / 10, at: 20)
-      digits[22] = zero + UInt8(truncatingIfNeeded: ofDay % 10)
-    }
+    let ofDay = UInt64(truncatingIfNeeded: total - days * millisecondsPerDay)
+    // 64-bit nanoseconds end in the year 2262: four digits always do.
+    append(digits: UInt64(truncatingIfNeeded: date.year), width: 4)
+    append("-")
+    append(digits: UInt64(truncatingIfNeeded: date.month), width: 2)
+    append("-")
+    append(digits: UInt64(truncatingIfNeeded: date.day), width: 2)
+    append("T")
+    append(digits: ofDay / 3_600_000, width: 2)
+    append(":")
+    append(digits: ofDay / 60_000 % 60, width: 2)
+    append(":")
+    append(digits: ofDay / 1_000 % 60, width: 2)
+    append(".")
+    append(digits: ofDay % 1_000, width: 3)
+    append("Z")
   }
-}
 
-private let zero = UInt8(ascii: "0")
-
-/// The fixed signs of a time, with zeros where the digits go.
-private var template: UnsafeBufferPointer<UInt8> {
-  let text: StaticString = "0000-00-00T00:00:00.000Z"
-  return UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
-}
-
-extension UnsafeMutableBufferPointer<UInt8> {
-  /// Writes `pair`, 0 to 99, as two digits.
-  fileprivate func write(pair: Int64, at index: Int) {
-    self[index] = zero + UInt8(truncatingIfNeeded: pair / 10)
-    self[index + 1] = zero + UInt8(truncatingIfNeeded: pair % 10)
+  /// Appends the last `width` digits of `number`, zeros in front included.
+  mutating func append(digits number: UInt64, width: Int) {
+    let tenth = number.tenth
+    if width > 1 { append(digits: tenth, width: width - 1) }
+    append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number &- tenth &* 10))
   }
 }
 
