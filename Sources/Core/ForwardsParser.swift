@@ -100,8 +100,8 @@ extension SettingsParser {
     checkThatForwardsStandAlone()
     guard let list = text(.forwards) else { return [] }
     // A password may have commas in it: cut there, parts of it would be shown as entries.
-    guard !list.contains(UInt8(ascii: "@")) else {
-      listFault("expected LISTEN=HOST:PORT entries without a user name or password")
+    guard !list.contains(where: { $0 == UInt8(ascii: "@") || $0.startsParameters }) else {
+      listFault([UInt8]("expected LISTEN=HOST:PORT entries without passwords or parameters"))
       return []
     }
     var entries: [(number: Int?, forward: Forward)] = []
@@ -109,20 +109,18 @@ extension SettingsParser {
     for (index, text) in list.split(separator: comma, omittingEmptySubsequences: false).enumerated()
     {
       guard index < Self.maxForwards else {
-        listFault("expected at most 64 forwards")
+        var expected = [UInt8]("expected no more entries than ")
+        expected.append(decimal: UInt64(Self.maxForwards))
+        listFault(expected)
         break
       }
       let number = index + 1
       do throws(TextFault) {
         let forward = try parseForward(text)
-        if let same = entries.first(where: { $0.forward.listenPort == forward.listenPort }) {
-          var expected = [UInt8]("expected another port to listen on: entry ")
-          expected.append(decimal: UInt64(same.number ?? 0))
-          expected.append(" has this one")
-          entryFault(number, [UInt8](text), expected)
-        } else {
-          entries.append((number, forward))
+        if entries.contains(where: { $0.forward.listenPort == forward.listenPort }) {
+          throw .samePort
         }
+        entries.append((number, forward))
       } catch {
         entryFault(number, [UInt8](text), expectedEntry(error, insteadOf: text))
       }
@@ -140,12 +138,11 @@ extension SettingsParser {
     }
     guard count > 0 else { return }
     expected.append(", or FORWARDS")
-    faults.append(SettingsFault(Variable.forwards.name, value: nil, expected: expected))
+    listFault(expected)
   }
 
-  private mutating func listFault(_ expected: StaticString) {
-    faults.append(
-      SettingsFault(Variable.forwards.name, value: nil, expected: [UInt8](expected)))
+  private mutating func listFault(_ expected: [UInt8]) {
+    faults.append(SettingsFault(Variable.forwards.name, value: nil, expected: expected))
   }
 
   private mutating func entryFault(_ number: Int, _ text: [UInt8], _ expected: [UInt8]) {
@@ -156,15 +153,17 @@ extension SettingsParser {
   private func expectedEntry(_ fault: TextFault, insteadOf text: ArraySlice<UInt8>) -> [UInt8] {
     var expected = [UInt8]("expected LISTEN=HOST:PORT")
     expected.append(fault.reason)
-    let equals = UInt8(ascii: "=")
-    if let split = text.firstIndex(of: equals),
+    if let split = text.firstIndex(of: UInt8(ascii: "=")),
       let listenPort = numberMeant(by: trimSpaces(text[..<split]), in: portRange),
       let meant = hostMeant(by: trimSpaces(text[(split + 1)...])), let port = meant.port
     {
+      var entry: [UInt8] = []
+      entry.append(decimal: listenPort)
+      entry.append("=")
+      entry.append(host: meant.host, port: port)
+      guard !entry.elementsEqual(text) else { return expected }
       expected.append(": write ")
-      expected.append(decimal: listenPort)
-      expected.append("=")
-      expected.append(host: meant.host, port: port)
+      expected += entry
     }
     return expected
   }
@@ -174,6 +173,8 @@ extension TextFault {
   fileprivate static let emptyEntry = TextFault(reason: ", not an empty entry: remove the comma")
   fileprivate static let noListenPort = TextFault(reason: ", such as 5432=db.example:5432")
   fileprivate static let noTargetPort = TextFault(reason: " with a port after HOST")
+  fileprivate static let samePort = TextFault(
+    reason: " with another LISTEN port: an earlier entry has this one")
   fileprivate static let noBrackets = TextFault(reason: " with an IPv6 address in brackets")
   fileprivate static let badPort = TextFault(
     reason: " with ports from 1 to 65535, in digits, without sign or leading zeros")

@@ -132,9 +132,10 @@ func index(after part: StaticString, in text: ArraySlice<UInt8>) -> Int? {
 
 extension UInt8 {
   /// What comes after the host in URLs and connection strings: parameters, and secrets among them.
-  var endsHost: Bool {
-    startsPath || isASCIISpace || self == UInt8(ascii: "=") || self == UInt8(ascii: ";")
-      || self == UInt8(ascii: "&")
+  var endsHost: Bool { startsPath || isASCIISpace || self == UInt8(ascii: "=") || startsParameters }
+
+  var startsParameters: Bool {
+    self == UInt8(ascii: "?") || self == UInt8(ascii: ";") || self == UInt8(ascii: "&")
   }
 
   fileprivate var startsPath: Bool {

@@ -74,7 +74,7 @@ func anythingElseIsNoHost(value: String, reason: String) {
   #expect(try parse(proxy(["TARGET_HOST": name])).forwards.count == 1)
   #expect(try parse(proxy(["TARGET_HOST": name + "."])).forwards.count == 1)
   for long in [label + "a", "a.\(label)a.b", name + "b"] {
-    #expect(complaints(about: proxy(["TARGET_HOST": long]))[0].hasSuffix(lengths))
+    #expect(complaints(about: proxy(["TARGET_HOST": long])).first?.hasSuffix(lengths) == true)
   }
 }
 
@@ -114,6 +114,7 @@ func aURLWithAPasswordIsExplainedWithoutIt(value: String, shown: String, port: S
   "jdbc:sqlserver://db:1433;user=x;password=SECRET", "redis://:SECRET@db:6379/0", "db#SECRET",
   "mysql -h db -pSECRET", "mysql://user:SECRET@", "https://db/SECRET/x@y", " u:SECRET@db ",
   "user:p://SECRET@db", "u:a,SECRET@db", "u:SECRET,b@db", "5432=u:SECRET@db:1", "db\tSECRET",
+  "db?password=a,SECRET",
 ])
 func noSecretIsShown(value: String) {
   for variable in ["TARGET_HOST", "TARGET_PORT", "LISTEN_HOST", "MODE", "CONNECT_TIMEOUT"] {
