@@ -14,14 +14,14 @@ public struct LogLine {
   /// longest report still fits beside it.
   static let valueLimit = 512
 
-  /// Kept free for the end of a line: the longer of the two marks that it was cut, and what closes it.
-  private static let endRoom = 19
+  /// Kept free for the end of a line: a quote, JSON's mark that fields were left out, and the newline.
+  private static let endRoom = 20
 
   /// The line that was last ended, its newline included.
   public private(set) var bytes: [UInt8] = []
 
   private let format: LogFormat
-  private var text = LogBuffer()
+  private var draft = LogBuffer()
   private var isCut = false
 
   public init(format: LogFormat) {
@@ -37,20 +37,20 @@ public struct LogLine {
 
   public mutating func add(_ key: StaticString, _ number: UInt64) {
     let start = beginField(key)
-    text.append(decimal: number)
-    endField(from: start)
+    draft.append(decimal: number)
+    keepIfItFits(from: start)
   }
 
   public mutating func add(_ key: StaticString, _ endpoint: Endpoint) {
     let start = beginField(key)
-    if format == .json { text.append(UInt8(ascii: "\"")) }
-    text.append(endpoint)
-    if format == .json { text.append(UInt8(ascii: "\"")) }
-    endField(from: start)
+    if format == .json { draft.append(UInt8(ascii: "\"")) }
+    draft.append(endpoint)
+    if format == .json { draft.append(UInt8(ascii: "\"")) }
+    keepIfItFits(from: start)
   }
 
-  public mutating func add(_ key: StaticString, _ words: StaticString) {
-    words.withUTF8Buffer { add(key, bytes: $0) }
+  public mutating func add(_ key: StaticString, _ text: StaticString) {
+    text.withUTF8Buffer { add(key, bytes: $0) }
   }
 
   public mutating func add(_ key: StaticString, bytes value: [UInt8]) {
@@ -60,20 +60,20 @@ public struct LogLine {
   public mutating func add(_ key: StaticString, bytes value: UnsafeBufferPointer<UInt8>) {
     let start = beginField(key)
     let isQuoted = needsQuotes(value)
-    if isQuoted { text.append(UInt8(ascii: "\"")) }
+    if isQuoted { draft.append(UInt8(ascii: "\"")) }
     appendEscaped(value)
-    if isQuoted { text.append(UInt8(ascii: "\"")) }
-    endField(from: start)
+    if isQuoted { draft.append(UInt8(ascii: "\"")) }
+    keepIfItFits(from: start)
   }
 
   /// Milliseconds with three decimals; what is less than a microsecond is cut off.
   public mutating func add(_ key: StaticString, milliseconds span: Nanoseconds) {
     let start = beginField(key)
     let microseconds = UInt64(max(span.count, 0)) / 1_000
-    text.append(decimal: microseconds / 1_000)
-    text.append(UInt8(ascii: "."))
-    text.append(digits: microseconds % 1_000, width: 3)
-    endField(from: start)
+    draft.append(decimal: microseconds / 1_000)
+    draft.append(UInt8(ascii: "."))
+    draft.append(digits: microseconds % 1_000, width: 3)
+    keepIfItFits(from: start)
   }
 
   /// The target as it was configured, `db.example:5432`, with brackets around an IPv6 address.
@@ -82,88 +82,84 @@ public struct LogLine {
     target.host.withUnsafeBufferPointer { host in
       let isBracketed = host.contains(UInt8(ascii: ":"))
       let isQuoted = needsQuotes(host)
-      if isQuoted { text.append(UInt8(ascii: "\"")) }
-      if isBracketed { text.append("[") }
+      if isQuoted { draft.append(UInt8(ascii: "\"")) }
+      if isBracketed { draft.append("[") }
       appendEscaped(host)
-      text.append(isBracketed ? "]:" : ":")
-      text.append(decimal: UInt64(target.port))
-      if isQuoted { text.append(UInt8(ascii: "\"")) }
+      draft.append(isBracketed ? "]:" : ":")
+      draft.append(decimal: UInt64(target.port))
+      if isQuoted { draft.append(UInt8(ascii: "\"")) }
     }
-    endField(from: start)
+    keepIfItFits(from: start)
   }
 
   public mutating func end() {
     switch format {
-    case .text: text.append(isCut ? " …\n" : "\n")
-    case .json: text.append(isCut ? ",\"truncated\":true}\n" : "}\n")
+    case .text: draft.append(isCut ? " …\n" : "\n")
+    case .json: draft.append(isCut ? ",\"truncated\":true}\n" : "}\n")
     }
-    text.copy(to: &bytes)
+    draft.copy(to: &bytes)
   }
 }
 
 // A message of several parts.
 extension LogLine {
   mutating func beginMessage(_ level: LogLevel, at time: WallTime) {
-    text.cut(to: 0)
+    draft.cut(to: 0)
     isCut = false
     switch format {
     case .text:
-      text.append(time)
+      draft.append(time)
       switch level {
-      case .error: text.append(" error ")
-      case .warn: text.append(" warn  ")
-      case .info: text.append(" info  ")
-      case .debug: text.append(" debug ")
+      case .error: draft.append(" error ")
+      case .warn: draft.append(" warn  ")
+      case .info: draft.append(" info  ")
+      case .debug: draft.append(" debug ")
       }
     case .json:
-      text.append("{\"time\":\"")
-      text.append(time)
-      text.append("\",\"level\":\"")
-      text.append(level.name)
-      text.append("\",\"message\":\"")
+      draft.append("{\"time\":\"")
+      draft.append(time)
+      draft.append("\",\"level\":\"")
+      draft.append(level.name)
+      draft.append("\",\"message\":\"")
     }
   }
 
-  mutating func addToMessage(_ words: StaticString) {
-    words.withUTF8Buffer { addToMessage($0) }
+  mutating func addToMessage(_ text: StaticString) {
+    text.withUTF8Buffer { addToMessage($0) }
   }
 
-  mutating func addToMessage(_ words: UnsafeBufferPointer<UInt8>) {
-    let start = text.count
-    appendEscaped(words)
-    takeBackIfTooLong(from: start)
+  mutating func addToMessage(_ text: UnsafeBufferPointer<UInt8>) {
+    let start = draft.count
+    appendEscaped(text)
+    keepIfItFits(from: start)
   }
 
   mutating func endMessage() {
-    if format == .json { text.append(UInt8(ascii: "\"")) }
+    if format == .json { draft.append(UInt8(ascii: "\"")) }
   }
 }
 
 extension LogLine {
   /// Returns where the field begins.
   private mutating func beginField(_ key: StaticString) -> Int {
-    let start = text.count
+    let start = draft.count
     switch format {
     case .text:
-      text.append(UInt8(ascii: " "))
-      text.append(key)
-      text.append(UInt8(ascii: "="))
+      draft.append(UInt8(ascii: " "))
+      draft.append(key)
+      draft.append(UInt8(ascii: "="))
     case .json:
-      text.append(",\"")
-      text.append(key)
-      text.append("\":")
+      draft.append(",\"")
+      draft.append(key)
+      draft.append("\":")
     }
     return start
   }
 
-  private mutating func endField(from start: Int) {
-    takeBackIfTooLong(from: start)
-  }
-
   /// After a field was left out all that follow are: a line is cut at its end, not in its middle.
-  private mutating func takeBackIfTooLong(from start: Int) {
-    guard isCut || text.count > Self.limit - Self.endRoom else { return }
-    text.cut(to: start)
+  private mutating func keepIfItFits(from start: Int) {
+    guard isCut || draft.count > Self.limit - Self.endRoom else { return }
+    draft.cut(to: start)
     isCut = true
   }
 
@@ -177,35 +173,35 @@ extension LogLine {
   /// Appends `value` as it stands between quotes. A byte that is no printable ASCII is \xNN in text, and
   /// in JSON \u00NN, as if it were Latin-1: nothing is lost, and nothing is taken for an escape.
   private mutating func appendEscaped(_ value: UnsafeBufferPointer<UInt8>) {
-    let end = text.count + Self.valueLimit
+    let end = draft.count + Self.valueLimit
     var rest = value[...]
     while true {
       let run = rest.prefix { $0.standsForItself }
-      guard text.count + run.count <= end else {
-        text.append(contentsOf: UnsafeBufferPointer(rebasing: run.prefix(end - text.count)))
-        return text.append("…")
+      guard draft.count + run.count <= end else {
+        draft.append(contentsOf: UnsafeBufferPointer(rebasing: run.prefix(end - draft.count)))
+        return draft.append("…")
       }
-      text.append(contentsOf: UnsafeBufferPointer(rebasing: run))
+      draft.append(contentsOf: UnsafeBufferPointer(rebasing: run))
       rest = rest[run.endIndex...]
       guard let byte = rest.popFirst() else { return }
-      let start = text.count
+      let start = draft.count
       appendEscape(byte)
-      guard text.count <= end else {
-        text.cut(to: start)
-        return text.append("…")
+      guard draft.count <= end else {
+        draft.cut(to: start)
+        return draft.append("…")
       }
     }
   }
 
   private mutating func appendEscape(_ byte: UInt8) {
     switch byte {
-    case UInt8(ascii: "\""): text.append("\\\"")
-    case UInt8(ascii: "\\"): text.append("\\\\")
-    case UInt8(ascii: "\n"): text.append("\\n")
-    case UInt8(ascii: "\t"): text.append("\\t")
+    case UInt8(ascii: "\""): draft.append("\\\"")
+    case UInt8(ascii: "\\"): draft.append("\\\\")
+    case UInt8(ascii: "\n"): draft.append("\\n")
+    case UInt8(ascii: "\t"): draft.append("\\t")
     case _:
-      text.append(format == .json ? "\\u00" : "\\x")
-      text.append(hex: UInt64(byte), width: 2)
+      draft.append(format == .json ? "\\u00" : "\\x")
+      draft.append(hex: UInt64(byte), width: 2)
     }
   }
 }
@@ -218,6 +214,6 @@ extension UInt8 {
 
   /// May stand in a text value without quotes around it.
   fileprivate var isBare: Bool {
-    0x21...0x7e ~= self && self != UInt8(ascii: "\"") && self != UInt8(ascii: "=")
+    standsForItself && self != UInt8(ascii: " ") && self != UInt8(ascii: "=")
   }
 }
