@@ -26,7 +26,7 @@ var linkerSettings: [LinkerSetting] = []
 if isStatic {
   swiftSettings += [
     .enableExperimentalFeature("Embedded"),
-    .unsafeFlags(["-wmo", "-Osize"]),
+    .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"]),
   ]
   cSettings += [
     .unsafeFlags([
@@ -63,3 +63,8 @@ let package = Package(
       linkerSettings: linkerSettings),
   ]
 )
+
+// Swift Testing needs the whole standard library: tests exist in the ordinary build alone.
+if !isStatic {
+  package.targets += [.testTarget(name: "CoreTests", dependencies: ["Core"])]
+}
