@@ -28,11 +28,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifndef SIDECAR_VERSION
-#define SIDECAR_VERSION "development"
-#endif
-const char sidecar_version[] = SIDECAR_VERSION;
-
 _Static_assert(LINUX_READABLE == EPOLLIN && LINUX_URGENT == EPOLLPRI, "epoll bits");
 _Static_assert(LINUX_WRITABLE == EPOLLOUT && LINUX_ERROR == EPOLLERR, "epoll bits");
 _Static_assert(LINUX_HANG_UP == EPOLLHUP && LINUX_PEER_ENDED == EPOLLRDHUP, "epoll bits");
@@ -206,7 +201,13 @@ int32_t linux_send_state(int32_t socket, struct linux_send_state *state) {
 
 // Pipes and splice.
 
-int32_t linux_pipe(int32_t ends[2]) { return OR_ERRNO(pipe2(ends, O_NONBLOCK | O_CLOEXEC)); }
+int32_t linux_pipe(int32_t *output, int32_t *input) {
+    int ends[2];
+    if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) < 0) return -errno;
+    *output = ends[0];
+    *input = ends[1];
+    return 0;
+}
 
 int32_t linux_pipe_capacity(int32_t pipe) { return OR_ERRNO(fcntl(pipe, F_GETPIPE_SZ)); }
 

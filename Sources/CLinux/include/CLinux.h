@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Set by the build: what --version prints.
-extern const char sidecar_version[];
+// The release as the build named it: a tag, a commit or "development".
+const char *linux_version(void);
 
 // An IPv6 address, or an IPv4 one in mapped form, as two host-order halves; and a port.
 struct linux_address {
@@ -59,7 +59,7 @@ struct linux_send_state {
 int32_t linux_send_state(int32_t socket, struct linux_send_state *state);
 
 // Pipes and splice.
-int32_t linux_pipe(int32_t ends[2]);
+int32_t linux_pipe(int32_t *output, int32_t *input);
 int32_t linux_pipe_capacity(int32_t pipe);
 int32_t linux_set_pipe_capacity(int32_t pipe, int32_t bytes);
 int64_t linux_splice(int32_t source, int32_t target, size_t count);
