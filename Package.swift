@@ -20,7 +20,10 @@ var swiftSettings: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
   .treatWarning("EmbeddedRestrictions", as: .error),
 ]
-var cSettings: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]
+var cSettings: [CSetting] = [
+  .unsafeFlags(["-Wall", "-Wextra", "-Werror"]),
+  .define("SIDECAR_VERSION", to: "\"\(version)\""),
+]
 var linkerSettings: [LinkerSetting] = []
 
 if isStatic {
@@ -34,15 +37,13 @@ if isStatic {
       "-fstack-protector-strong",
     ])
   ]
-  let staticPIE =
-    architecture == "x86_64"
-    ? ["-Xclang-linker", "-static-pie"]
-    : ["-Xlinker", "-static", "-Xlinker", "-pie", "-Xlinker", "--no-dynamic-linker"]
   linkerSettings = [
     .unsafeFlags(
-      ["-Xclang-linker", "-nostdlib", "-use-ld=lld"] + staticPIE + [
+      [
+        "-Xclang-linker", "-nostdlib", "-use-ld=lld",
+        "-Xlinker", "-static", "-Xlinker", "-pie", "-Xlinker", "--no-dynamic-linker",
         "\(muslLibrary)/rcrt1.o", "\(muslLibrary)/crti.o",
-        "-L\(muslLibrary)", "-lc", "\(muslLibrary)/crtn.o",
+        "\(muslLibrary)/libc.a", "\(muslLibrary)/crtn.o",
         "-Xlinker", "-s", "-Xlinker", "--gc-sections", "-Xlinker", "--icf=all",
         "-Xlinker", "-z", "-Xlinker", "relro", "-Xlinker", "-z", "-Xlinker", "now",
         "-Xlinker", "-z", "-Xlinker", "noexecstack",

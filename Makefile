@@ -1,0 +1,91 @@
+# Builds, runs and tests sidecar. `make help` says what there is; README.md says more.
+
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+HOST := $(shell uname -m)
+ARCH := $(HOST)
+PREFIX := /usr/local
+DESTDIR :=
+# What `sidecar --version` prints: the tag, or the commit.
+VERSION := $(or $(shell git describe --tags --always --dirty 2>/dev/null),development)
+
+ifeq ($(filter $(ARCH),x86_64 aarch64),)
+$(error ARCH is x86_64 or aarch64, not "$(ARCH)")
+endif
+
+# Another machine's binary has the machine in its name. It is built for a bare machine, because that
+# is the Embedded standard library that the toolchain has for it; musl makes it a Linux program.
+ifeq ($(ARCH),$(HOST))
+binary := .build/sidecar
+scratch := .build/static
+sysroot :=
+triple :=
+else
+binary := .build/sidecar-$(ARCH)
+scratch := .build/static-$(ARCH)
+sysroot := $(CURDIR)/.build/sysroot-$(ARCH)
+triple := --triple $(if $(filter x86_64,$(ARCH)),x86_64-unknown-none-elf,aarch64-none-none-elf)
+endif
+
+# The settings of a static build must not leak into the ordinary one.
+ordinary := env -u STATIC -u SYSROOT -u VERSION
+
+.PHONY: build
+build: deps-build ## The static binary .build/sidecar; ARCH=aarch64: .build/sidecar-aarch64
+	@$(if $(sysroot),.ci/sysroot $(ARCH) "$(sysroot)")
+	STATIC=$(ARCH) SYSROOT="$(sysroot)" VERSION="$(VERSION)" swift build -c release \
+	  --product sidecar --scratch-path $(scratch) $(triple)
+	@.ci/check-elf $(ARCH) $(scratch)/release/sidecar
+	@install -m 755 $(scratch)/release/sidecar $(binary)
+
+# For install, which root may have to call without a compiler at hand.
+$(binary): Package.swift $(shell find Sources -type f)
+	@$(MAKE) build
+
+.PHONY: run
+run: build ## Runs it with TARGET_HOST and TARGET_PORT, or else with a demo target
+	@$(if $(TARGET_HOST)$(TARGET_PORT)$(FORWARDS)$(MODE),,.ci/deps demo)
+	@.ci/foreground .ci/start $(binary)
+
+.PHONY: test
+test: deps lint test-x86_64 test-aarch64 test-swift ## Everything: form, both builds, all tests
+	@echo "make test: everything passed"
+
+.PHONY: lint
+lint: deps-lint ## The form of the sources and scripts
+	@.ci/lint
+
+.PHONY: test-x86_64 test-aarch64
+test-x86_64 test-aarch64: test-%: deps ## Builds one machine's binary and tries it, by emulation
+	@$(MAKE) build ARCH=$*
+	@.ci/smoke $* .build/sidecar$(if $(filter-out $(HOST),$*),-$*) "$(VERSION)"
+
+.PHONY: test-swift
+test-swift: deps build ## The ordinary build and its tests; TEST_FLAGS="--filter CoreTests"
+	$(ordinary) swift build --build-tests
+ifneq ($(wildcard Tests/*/*.swift),)
+	$(ordinary) SIDECAR_BINARY="$(CURDIR)/.build/sidecar" swift test --skip-build $(TEST_FLAGS)
+endif
+
+.PHONY: install
+install: $(binary) ## Installs it below PREFIX, /usr/local unless given; DESTDIR is respected
+	install -D -m 755 $(binary) "$(DESTDIR)$(PREFIX)/bin/sidecar"
+
+.PHONY: deps deps-build deps-lint
+deps: ## Installs what is missing to build and test, from Debian's packages
+	@.ci/deps build lint test
+deps-build:
+	@.ci/deps build
+deps-lint:
+	@.ci/deps lint
+
+.PHONY: clean
+clean: ## Removes all that was built
+	rm -rf .build
+
+.PHONY: help
+help: ## This list
+	@sed -nE 's/^([a-z][a-z0-9_ -]*):[^#]*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | \
+	  while IFS='|' read -r name text; do printf '%-32s %s\n' "$$name" "$$text"; done

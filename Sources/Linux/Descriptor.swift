@@ -1,0 +1,56 @@
+// A file descriptor with one owner, closed when the owner ends.
+import CLinux
+
+/// A descriptor that is closed exactly once, when its owner goes.
+@frozen public struct Descriptor: ~Copyable {
+  public let number: Int32
+
+  @inlinable public init(owning number: Int32) { self.number = number }
+
+  @inlinable deinit { closeDescriptor(number) }
+}
+
+/// close(2). Its errors say nothing that could be acted on: Linux has released the number by then.
+public func closeDescriptor(_ number: Int32) {
+  _ = linux_close(number)
+}
+
+/// What a transfer of bytes came to. Waiting is not an error.
+public enum Transfer: Equatable {
+  case moved(Int)
+  /// The peer has sent its last byte.
+  case ended
+  case wouldBlock
+  case failed(Errno)
+
+  /// The result of a call for which zero means the end of the stream.
+  @inlinable init(_ result: Int64) {
+    switch result {
+    case 1...: self = .moved(Int(result))
+    case 0: self = .ended
+    case Int64(-Errno.wouldBlock.code): self = .wouldBlock
+    case _: self = .failed(Errno(code: Int32(truncatingIfNeeded: -result)))
+    }
+  }
+}
+
+/// A counter that wakes whoever waits for it: eventfd(2). Any thread may signal.
+public struct EventCounter: ~Copyable, Sendable {
+  public let descriptor: Descriptor
+
+  /// - Throws: EMFILE, ENFILE, ENOMEM.
+  public init(blocking: Bool) throws(Errno) {
+    descriptor = Descriptor(owning: try checked(linux_event_counter(blocking ? 1 : 0)))
+  }
+
+  public borrowing func signal() {
+    var one: UInt64 = 1
+    _ = linux_write(descriptor.number, &one, 8)
+  }
+
+  /// Takes all signals given so far; waits for one first when the counter is a blocking one.
+  public borrowing func take() {
+    var count: UInt64 = 0
+    _ = linux_read(descriptor.number, &count, 8)
+  }
+}

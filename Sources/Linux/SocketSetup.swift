@@ -1,0 +1,117 @@
+// How a socket comes to be: listening, accepting, connecting, and the options that it is given.
+import CLinux
+
+/// How a vanished peer is noticed: keepalive while a connection idles (tcp(7), TCP_KEEPIDLE and
+/// TCP_KEEPINTVL), TCP_USER_TIMEOUT while bytes are unacknowledged.
+public struct KeepaliveTimes: Equatable, Sendable {
+  public var idleSeconds: Int32
+  public var intervalSeconds: Int32
+  public var userTimeoutMilliseconds: Int32
+
+  public init(idleSeconds: Int32, intervalSeconds: Int32, userTimeoutMilliseconds: Int32) {
+    self.idleSeconds = idleSeconds
+    self.intervalSeconds = intervalSeconds
+    self.userTimeoutMilliseconds = userTimeoutMilliseconds
+  }
+}
+
+/// How connecting went so far.
+public enum ConnectResult: Equatable {
+  case connected
+  case inProgress
+  case failed(Errno)
+}
+
+extension Socket {
+  /// Listens on `address`, or on all addresses of both families when it is nil; on IPv4 alone
+  /// where the machine has no IPv6. What the accepted sockets inherit is set here, once.
+  /// - Throws: EADDRINUSE, EACCES (a privileged port), EADDRNOTAVAIL, EMFILE.
+  public static func listening(
+    on address: SocketAddress?, port: UInt16, keepalive: KeepaliveTimes
+  ) throws(Errno) -> Socket {
+    let anyIPv6 = SocketAddress(high: 0, low: 0, port: port)
+    let anyIPv4 = SocketAddress(high: 0, low: 0xffff_0000_0000, port: port)
+    guard address == nil else { return try listening(address!, keepalive: keepalive) }
+    do {
+      return try listening(anyIPv6, keepalive: keepalive)
+    } catch  where error == .familyNotSupported || error == .addressNotAvailable {
+      return try listening(anyIPv4, keepalive: keepalive)
+    } catch {
+      throw error
+    }
+  }
+
+  private static func listening(
+    _ address: SocketAddress, keepalive: KeepaliveTimes
+  ) throws(Errno) -> Socket {
+    let ipv6: Int32 = address.isIPv4 ? 0 : 1
+    let socket = Socket(owning: try checked(linux_socket(ipv6)))
+    try socket.set(LINUX_REUSE_ADDRESS, 1)
+    if ipv6 == 1 { try socket.set(LINUX_IPV6_ONLY, 0) }
+    try socket.setUp(keepalive)
+    var raw = address.raw
+    try checked(linux_bind(socket.number, &raw, ipv6))
+    // The kernel lowers it to net.core.somaxconn.
+    try checked(linux_listen(socket.number, 65_535))
+    return socket
+  }
+
+  /// accept4(2); nil when nobody waits. The socket has the listener's options (tcp(7)).
+  /// - Throws: EMFILE, ENFILE, ENOBUFS, ENOMEM, and the errors of a connection that died waiting.
+  public borrowing func accept() throws(Errno) -> Accepted? {
+    var raw = linux_address()
+    let number = linux_accept(self.number, &raw)
+    if number == -Errno.wouldBlock.code { return nil }
+    return Accepted(number: try checked(number), peer: SocketAddress(raw))
+  }
+
+  /// A socket for a connection to an address of `family`, with its options set.
+  /// - Throws: EMFILE, ENFILE, ENOBUFS, ENOMEM, EAFNOSUPPORT.
+  public static func connecting(
+    to address: SocketAddress, keepalive: KeepaliveTimes
+  ) throws(Errno) -> Socket {
+    let socket = Socket(owning: try checked(linux_socket(address.isIPv4 ? 0 : 1)))
+    try socket.setUp(keepalive)
+    return socket
+  }
+
+  /// connect(2). Called again while in progress, it tells how far it came, which an event alone
+  /// does not prove.
+  public borrowing func connect(to address: SocketAddress) -> ConnectResult {
+    var raw = address.raw
+    let result = linux_connect(number, &raw)
+    guard result < 0 else { return .connected }
+    switch Errno(code: -result) {
+    case .inProgress, .alreadyInProgress: return .inProgress
+    case .alreadyConnected: return .connected
+    case let error: return .failed(error)
+    }
+  }
+
+  /// TCP_USER_TIMEOUT; zero leaves the time to the kernel.
+  public borrowing func setUserTimeout(milliseconds: Int32) {
+    _ = linux_set_option(
+      number, Int32(LINUX_USER_TIMEOUT_MILLISECONDS.rawValue), milliseconds)
+  }
+
+  /// Nagle off (with delayed acknowledgements it costs a query about 40 ms), keepalive on, and
+  /// urgent bytes kept in the stream (SO_OOBINLINE), so that none is lost.
+  private borrowing func setUp(_ keepalive: KeepaliveTimes) throws(Errno) {
+    try set(LINUX_NO_DELAY, 1)
+    try set(LINUX_URGENT_INLINE, 1)
+    try set(LINUX_KEEPALIVE, 1)
+    try set(LINUX_KEEPALIVE_IDLE_SECONDS, keepalive.idleSeconds)
+    try set(LINUX_KEEPALIVE_INTERVAL_SECONDS, keepalive.intervalSeconds)
+    try set(LINUX_USER_TIMEOUT_MILLISECONDS, keepalive.userTimeoutMilliseconds)
+  }
+
+  private borrowing func set(_ option: linux_option, _ value: Int32) throws(Errno) {
+    try checked(linux_set_option(number, Int32(option.rawValue), value))
+  }
+}
+
+/// A client as accept4(2) gives it. Whoever takes it owns the descriptor.
+public struct Accepted {
+  public let number: Int32
+  public let peer: SocketAddress
+}
