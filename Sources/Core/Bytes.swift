@@ -64,8 +64,8 @@ extension Collection<UInt8> {
 }
 
 extension UInt64 {
-  /// A tenth, rounded down. Built for size, `/` is the CPU's division, a third of what a log line costs;
-  /// for 32 bits the product with 2^35 / 10, rounded up, is exact.
+  /// A tenth, rounded down. Built for size, `/` is the CPU's division, a third of what a log line
+  /// costs; for 32 bits the product with 2^35 / 10, rounded up, is exact.
   var tenth: UInt64 { self >> 32 == 0 ? (self &* 0xcccc_cccd) >> 35 : self / 10 }
 }
 

@@ -63,8 +63,8 @@ extension Failure {
       """
     case .reset:
       """
-      the target reset the connection while it was being made: usually a target that is restarting, \
-      or a load balancer or firewall before it
+      the target reset the connection while it was being made: usually a target that is \
+      restarting, or a load balancer or firewall before it
       """
     case .nameNotFound:
       "the name is neither an address nor in /etc/hosts, and this version asks no DNS servers"

@@ -31,7 +31,7 @@ struct LogBuffer: ByteSink {
   /// Takes back all but the first `count` bytes.
   mutating func cut(to count: Int) { self.count = min(count, self.count) }
 
-  /// Mutating, because the compiler copies all of `storage`, byte by byte, for a span that only reads.
+  /// Mutating, because for a span that only reads the compiler copies all of `storage` first.
   mutating func copy(to bytes: inout [UInt8]) {
     bytes.removeAll(keepingCapacity: true)
     var span = storage.mutableSpan
@@ -49,8 +49,8 @@ struct LogBuffer: ByteSink {
 }
 
 extension UnsafeMutableRawPointer {
-  /// Copies by words. A line has some fifty pieces of ten bytes; musl's memcpy(3) takes as long to start
-  /// as to copy a hundred, and `update(from:count:)` built for size is a call for each byte.
+  /// Copies by words. A line has some fifty pieces of ten bytes; musl's memcpy(3) takes as long to
+  /// start as to copy a hundred, and `update(from:count:)` built for size is a call for each byte.
   fileprivate func copyShort(from source: UnsafeRawPointer, count: Int) {
     var offset = 0
     while offset &+ 8 <= count {

@@ -1,11 +1,11 @@
 // One line of the log, as text for people or as JSON, built in storage that is kept for the next.
 // Owns the format; which events there are and what they say is in Reports.swift. Must not write.
 
-/// A line that is begun, given its fields in order, and ended. Each worker keeps one: after the first
-/// line it allocates nothing, as long as nobody holds on to `bytes`.
+/// A line that is begun, given its fields in order, and ended. Each worker keeps one: once made it
+/// allocates nothing, as long as nobody holds on to `bytes`.
 ///
-/// However hostile what it reports, it is one line of printable ASCII and at most `limit` bytes: what
-/// is longer is cut and marked with an ellipsis (in JSON a line that lost fields says `truncated`).
+/// However hostile what it reports, it is one line of printable ASCII and at most `limit` bytes:
+/// what is longer is cut and marked with an ellipsis (a JSON line that lost fields is `truncated`).
 public struct LogLine {
   /// A line with the longest names and addresses fits; a log buffer of 64 KiB holds 64 of them.
   public static let limit = 1_024
@@ -14,7 +14,7 @@ public struct LogLine {
   /// longest report still fits beside it.
   static let valueLimit = 512
 
-  /// Kept free for the end of a line: a quote, JSON's mark that fields were left out, and the newline.
+  /// Kept free for a line's end: a quote, JSON's mark that fields were left out, and the newline.
   private static let endRoom = 20
 
   /// The line that was last ended, its newline included.
@@ -170,8 +170,8 @@ extension LogLine {
     }
   }
 
-  /// Appends `value` as it stands between quotes. A byte that is no printable ASCII is \xNN in text, and
-  /// in JSON \u00NN, as if it were Latin-1: nothing is lost, and nothing is taken for an escape.
+  /// Appends `value` as it stands between quotes. A byte that is no printable ASCII is \xNN in text,
+  /// and in JSON \u00NN, as if it were Latin-1: nothing is lost or taken for an escape.
   private mutating func appendEscaped(_ value: UnsafeBufferPointer<UInt8>) {
     let end = draft.count + Self.valueLimit
     var rest = value[...]

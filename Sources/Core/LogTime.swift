@@ -9,9 +9,9 @@ struct CivilDate: Equatable {
 
   /// The date that lies `days` after 1970-01-01, or before it when negative.
   ///
-  /// Years are counted from March, so that the leap day is a year's last day and needs no case of its
-  /// own; 400 years (an era) always have 146,097 days. Method: Howard Hinnant, "chrono-compatible
-  /// low-level date algorithms", civil_from_days.
+  /// Years are counted from March, so that the leap day is a year's last day and needs no case of
+  /// its own; 400 years (an era) always have 146,097 days. Method: Howard Hinnant,
+  /// "chrono-compatible low-level date algorithms", civil_from_days.
   init(daysSince1970 days: Int64) {
     let daysPerEra: Int64 = 146_097
     let shifted = days + 719_468  // counted from 0000-03-01
@@ -28,8 +28,8 @@ struct CivilDate: Equatable {
 }
 
 extension ByteSink {
-  /// Appends `time` as `2026-11-21T03:32:18.123Z`, 24 bytes. Less than a millisecond is cut off, not
-  /// rounded: a line never carries a time that has not come yet.
+  /// Appends `time` as `2026-11-21T03:32:18.123Z`, 24 bytes. Less than a millisecond is cut off,
+  /// not rounded: a line never carries a time that has not come yet.
   mutating func append(_ time: WallTime) {
     let millisecondsPerDay: Int64 = 86_400_000
     let total = time.nanosecondsSince1970.flooringDivision(by: 1_000_000)

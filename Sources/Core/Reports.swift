@@ -124,8 +124,8 @@ extension LogLine {
     end()
   }
 
-  /// warn: a window of folded failures has ended. The line stands for `repeated` connections, so it names
-  /// none of them.
+  /// warn: a window of folded failures has ended. The line stands for `repeated` connections, so it
+  /// names none of them.
   public mutating func connectionFailedRepeatedly(
     target: Target, failure: Failure, repeated: UInt64, at time: WallTime
   ) {

@@ -241,7 +241,7 @@ extension LogLineTests {
     #expect(line.dropLast().allSatisfy { 0x20...0x7e ~= $0 || ellipsis.contains($0) })
   }
 
-  /// A cut value ends in an ellipsis, which no value brings along: its bytes are escaped one by one.
+  /// A cut value ends in an ellipsis, which no value brings along: its bytes are escaped singly.
   private func expect(latin1 read: String, isStartOf value: [UInt8]) {
     let isCut = read.hasSuffix("…")
     let bytes = (isCut ? read.dropLast() : read[...]).unicodeScalars.map { UInt8($0.value) }

@@ -22,7 +22,7 @@ private func record(by endedBy: EndedBy, reason: EndReason) -> ConnectionRecord 
 }
 
 struct ReportsTests {
-  /// Expects `fill` to make one line that begins with `level` and `message` and goes on with `fields`.
+  /// Expects `fill` to make one line that begins with `level` and `message`, then has the fields.
   private func expect(
     _ level: String, _ message: String, text: String, json: String,
     at location: SourceLocation = #_sourceLocation, _ fill: (inout LogLine) -> Void
