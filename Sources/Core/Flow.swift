@@ -96,6 +96,8 @@ public struct Flow: Sendable {
   var isOver: Bool { progress != .open }
   var isReleased: Bool { isOver && hold == .nothing }
 
+  var holdsStash: Bool { hold == .stash }
+
   mutating func beginTurn(_ rules: FlowRules) { turnBytes = rules.turnBytes }
 
   // MARK: Hints

@@ -17,8 +17,12 @@ public struct Lifecycle: Sendable {
     case accepting(until: Instant)
     case draining(until: Instant)
     case cutting(EndReason)
-    case ending
+    /// What was cut is being closed.
+    case ending(until: Instant)
   }
+
+  /// Closing what was cut takes microseconds; nothing may keep the process beyond this.
+  private static let cutTime = Nanoseconds.seconds(1)
 
   private var state = State.serving
   private let drainDelay: Nanoseconds
@@ -32,12 +36,15 @@ public struct Lifecycle: Sendable {
     self.listens = listens
   }
 
+  /// True once connections were cut instead of finishing.
+  public private(set) var hasCut = false
+
   public var isServing: Bool { state == .serving }
 
   /// SIGTERM or SIGINT came. The first drains; another ends at once.
   public mutating func receiveStop(now: Instant) {
     switch state {
-    case .serving: state = listens ? .accepting(until: now + drainDelay) : .ending
+    case .serving: state = listens ? .accepting(until: now + drainDelay) : .ending(until: now)
     case .accepting, .draining: state = .cutting(.secondSignal)
     case .cutting, .ending: break
     }
@@ -54,12 +61,14 @@ public struct Lifecycle: Sendable {
     case .draining(let end):
       if open == 0 { return .exit }
       guard end <= now else { return .wait(until: end) }
-      state = .ending
+      state = .ending(until: now + Self.cutTime)
+      hasCut = true
       return .cut(.drainTimeout)
     case .cutting(let reason):
-      state = .ending
-      return open > 0 ? .cut(reason) : .exit
-    case .ending: return .exit
+      state = .ending(until: now + Self.cutTime)
+      hasCut = true
+      return .cut(reason)
+    case .ending(let end): return open == 0 || end <= now ? .exit : .wait(until: end)
     }
   }
 }

@@ -67,6 +67,11 @@ public struct Relay: Sendable {
   /// Who ended it and how, once something has ended.
   public var ending: Verdict { verdict ?? Verdict(endedBy: .sidecar, reason: .error) }
 
+  /// Whether the direction from `source` still holds bytes in its stash.
+  public func holdsStash(from source: End) -> Bool {
+    source == .client ? toUpstream.holdsStash : toClient.holdsStash
+  }
+
   // MARK: What happened
 
   public mutating func beginTurn(_ rules: FlowRules) {

@@ -7,7 +7,12 @@ import CLinux
 
   @inlinable public init(owning number: Int32) { self.number = number }
 
-  @inlinable deinit { closeDescriptor(number) }
+  /// Owns nothing: the place for a descriptor that is not there yet.
+  @inlinable public static var none: Descriptor { Descriptor(owning: -1) }
+
+  @inlinable deinit {
+    if number >= 0 { closeDescriptor(number) }
+  }
 }
 
 /// close(2). Its errors say nothing that could be acted on: Linux has released the number by then.

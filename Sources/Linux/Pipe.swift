@@ -11,6 +11,9 @@ import CLinux
     self.input = Descriptor(owning: input)
   }
 
+  /// Owns nothing: the place for a pipe that is not lent.
+  @inlinable public static var none: Pipe { Pipe(output: -1, input: -1) }
+
   /// A pipe of at least `bytes`.
   /// - Throws: EMFILE, ENFILE; EPERM when the user's quota of pipe pages is used up (pipe(7),
   ///   pipe-user-pages-soft), also when the kernel says so only by the pipe's small size.

@@ -1,0 +1,135 @@
+// What a worker keeps of one connection, and the table it keeps them in.
+import Core
+import Linux
+
+/// Where bytes lie that one direction holds between two turns.
+struct Lane: ~Copyable {
+  var stash: UnsafeMutableRawPointer?
+  var pipe = Pipe.none
+
+  var hasPipe: Bool { pipe.output.number >= 0 }
+
+  mutating func takePipe() -> Pipe {
+    var taken = Pipe.none
+    swap(&taken, &pipe)
+    return taken
+  }
+
+  mutating func freeStash() {
+    if let stash { free(stash) }
+    stash = nil
+  }
+}
+
+struct Connection: ~Copyable {
+  enum Phase {
+    /// Accepted; nothing done yet.
+    case new
+    /// Towards the target.
+    case dialing
+    /// Waiting for a descriptor or for memory to dial with.
+    case short
+    case relaying
+  }
+
+  let client: Socket
+  var upstream = Socket(owning: -1)
+  let id: UInt64
+  let clientEndpoint: Endpoint
+  var upstreamEndpoint: Endpoint?
+  let forward: UInt16
+  var phase = Phase.new
+  /// In the queue of those that have something to do; and who comes after it there.
+  var isQueued = false
+  var nextQueued: UInt32 = 0
+
+  // While dialing.
+  var dial: Dial
+  var addresses: [IPAddress] = []
+  var clientHints = Readiness(bits: 0)
+  var hasUpstreamEvent = false
+  var isClientWatched = false
+  var isUpstreamWatched = false
+
+  // While relaying.
+  var relay = Relay()
+  var toUpstream = Lane()
+  var toClient = Lane()
+  let accepted: Instant
+  var connected: Instant
+  var lastMoved: Instant
+  /// When one end has failed: how long the other may take what is held for it.
+  var patienceEnds: Instant?
+  var hasTimer = false
+  /// The user timeout is off, because the window was closed: PeerWatch.swift.
+  var isClientLifted = false
+  var isUpstreamLifted = false
+  var deliveryChecks: UInt8 = 0
+
+  init(
+    client: consuming Socket, id: UInt64, endpoint: Endpoint, forward: UInt16, dial: Dial,
+    now: Instant
+  ) {
+    self.client = client
+    self.id = id
+    clientEndpoint = endpoint
+    self.forward = forward
+    self.dial = dial
+    accepted = now
+    connected = now
+    lastMoved = now
+  }
+}
+
+/// Connections by slot, in blocks that never move. A slot's generation tells an event that is meant
+/// for an earlier connection.
+struct ConnectionTable: ~Copyable {
+  private static let blockSize = 32
+
+  private var blocks: [UnsafeMutablePointer<Connection>] = []
+  private var generations: [UInt32] = []
+  private var isUsed: [Bool] = []
+  private var freeSlots: [UInt32] = []
+
+  /// Slots that were ever used.
+  var slots: Int { generations.count }
+
+  func pointer(_ slot: UInt32) -> UnsafeMutablePointer<Connection> {
+    blocks[Int(slot) / Self.blockSize] + Int(slot) % Self.blockSize
+  }
+
+  func generation(_ slot: UInt32) -> UInt32 { generations[Int(slot)] }
+
+  /// The connection in this slot; nil when it is free, or another than the one meant.
+  func find(_ slot: UInt32, generation: UInt32) -> UnsafeMutablePointer<Connection>? {
+    guard Int(slot) < slots, isUsed[Int(slot)], generations[Int(slot)] == generation else {
+      return nil
+    }
+    return pointer(slot)
+  }
+
+  func isInUse(_ slot: UInt32) -> Bool { isUsed[Int(slot)] }
+
+  mutating func insert(_ connection: consuming Connection) -> UInt32 {
+    let slot: UInt32
+    if let free = freeSlots.popLast() {
+      slot = free
+    } else {
+      slot = UInt32(generations.count)
+      if Int(slot) % Self.blockSize == 0 { blocks.append(.allocate(capacity: Self.blockSize)) }
+      generations.append(0)
+      isUsed.append(false)
+    }
+    pointer(slot).initialize(to: connection)
+    isUsed[Int(slot)] = true
+    return slot
+  }
+
+  /// Ends the connection's life: its sockets and pipes are closed.
+  mutating func remove(_ slot: UInt32) {
+    pointer(slot).deinitialize(count: 1)
+    isUsed[Int(slot)] = false
+    generations[Int(slot)] = (generations[Int(slot)] &+ 1) & Token.generationMask
+    freeSlots.append(slot)
+  }
+}

@@ -1,0 +1,110 @@
+// Time's part in a connection: idle ends, bounded patience, and telling a vanished peer from a slow one.
+// A connection that idles has no timer at all, unless IDLE_TIMEOUT asks for one.
+import Core
+import Linux
+
+/// The keys of a worker's timers.
+enum TimerKey {
+  static let resumeAccepting: UInt32 = 0
+  static let fold: UInt32 = 1
+
+  static func connection(_ slot: UInt32) -> UInt32 { slot + 2 }
+}
+
+extension Worker {
+  func expire(_ key: UInt32) {
+    switch key {
+    case TimerKey.resumeAccepting: resumeAccepting()
+    case TimerKey.fold: reportFolded()
+    case _:
+      let slot = key - 2
+      let connection = table.pointer(slot)
+      switch connection.pointee.phase {
+      case .new, .dialing, .short: dialExpired(slot, connection)
+      case .relaying: relayExpired(slot, connection)
+      }
+    }
+  }
+
+  private func relayExpired(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    connection.pointee.hasTimer = false
+    if let idle = settings.idleTimeout, connection.pointee.lastMoved + idle <= now {
+      connection.pointee.relay.abort(.idleTimeout)
+    } else if let end = connection.pointee.patienceEnds, end <= now {
+      connection.pointee.relay.abort(.error)
+    } else {
+      let isOnTheWay = watchPeers(connection)
+      let isRecent = now < connection.pointee.lastMoved + peerTimes.checkInterval
+      connection.pointee.relay.recheckDelivery()
+      if isOnTheWay || isRecent || settings.idleTimeout != nil {
+        armTimer(slot, connection, watches: isOnTheWay || isRecent)
+      }
+    }
+    enqueue(slot, connection)
+  }
+
+  /// Sets the timer to the earliest moment at which something is to be looked at.
+  func armTimer(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, watches: Bool = true
+  ) {
+    var deadline = watches ? now + peerTimes.checkInterval : Instant(nanoseconds: .max)
+    if let idle = settings.idleTimeout {
+      deadline = min(deadline, connection.pointee.lastMoved + idle)
+    }
+    let relay = connection.pointee.relay
+    if relay.hasFailed {
+      let patience = connection.pointee.patienceEnds ?? now + settings.peerTimeout
+      connection.pointee.patienceEnds = patience
+      deadline = min(deadline, patience)
+    }
+    if relay.isDelivering { deadline = min(deadline, now + deliveryDelay(connection)) }
+    timers.set(TimerKey.connection(slot), deadline)
+    connection.pointee.hasTimer = true
+  }
+
+  /// Doubles from 1 ms to 256 ms: acknowledgements are mostly one round trip away.
+  private func deliveryDelay(_ connection: UnsafeMutablePointer<Connection>) -> Nanoseconds {
+    let checks = connection.pointee.deliveryChecks
+    if checks < 8 { connection.pointee.deliveryChecks += 1 }
+    return .milliseconds(1 << Int64(checks))
+  }
+
+  // MARK: Peers
+
+  /// True while either end has bytes on the way to it.
+  private func watchPeers(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+    let client = watchPeer(
+      connection.pointee.client, &connection.pointee.isClientLifted)
+    let upstream = watchPeer(
+      connection.pointee.upstream, &connection.pointee.isUpstreamLifted)
+    if client == .vanished { connection.pointee.relay.fail(.client, .vanished) }
+    if upstream == .vanished { connection.pointee.relay.fail(.upstream, .vanished) }
+    return client != .nothingOnTheWay || upstream != .nothingOnTheWay
+  }
+
+  private enum Watched {
+    case nothingOnTheWay, onTheWay, vanished
+  }
+
+  private func watchPeer(_ socket: borrowing Socket, _ isLifted: inout Bool) -> Watched {
+    guard isLifted || socket.unacknowledgedBytes() > 0 else { return .nothingOnTheWay }
+    guard let state = socket.sendState() else { return .nothingOnTheWay }
+    let verdict = judgePeer(
+      isWindowClosed: state.unsentBytes > 0 && state.segmentsInFlight == 0
+        || state.windowBytes == 0,
+      probesUnanswered: state.probesUnanswered,
+      sinceAcknowledgement: .milliseconds(state.millisecondsSinceAcknowledgement),
+      isLifted: isLifted, peerTimeout: settings.peerTimeout)
+    switch verdict {
+    case .nothing: break
+    case .liftUserTimeout:
+      socket.setUserTimeout(milliseconds: 0)
+      isLifted = true
+    case .restoreUserTimeout:
+      socket.setUserTimeout(milliseconds: peerTimes.userTimeoutMilliseconds)
+      isLifted = false
+    case .vanished: return .vanished
+    }
+    return .onTheWay
+  }
+}

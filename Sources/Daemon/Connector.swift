@@ -1,0 +1,201 @@
+// From an accepted client to an established connection: performs what Dial decides, and lets a client
+// go that left before the target was reached.
+import Core
+import Linux
+
+extension Worker {
+  private var keepalive: KeepaliveTimes {
+    KeepaliveTimes(
+      idleSeconds: peerTimes.keepaliveIdleSeconds,
+      intervalSeconds: peerTimes.keepaliveIntervalSeconds,
+      userTimeoutMilliseconds: peerTimes.userTimeoutMilliseconds)
+  }
+
+  /// How long to wait for others to give descriptors or memory back.
+  private var shortageDelay: Nanoseconds { .milliseconds(50) }
+
+  func dialTurn(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    guard !isCutting else { return endUnreached(slot, connection) }
+    switch connection.pointee.phase {
+    case .new, .short: dialNext(slot, connection)
+    case .dialing:
+      let hints = connection.pointee.clientHints
+      if hints.hasEnded || hints.hasError, hasLeft(connection) {
+        return absorb(slot, connection)
+      }
+      if connection.pointee.hasUpstreamEvent {
+        connection.pointee.hasUpstreamEvent = false
+        judge(slot, connection, connect(connection))
+      }
+    case .relaying: preconditionFailure("the target is reached already")
+    }
+  }
+
+  /// CONNECT_TIMEOUT, or this address's share of it, is over.
+  func dialExpired(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    switch connection.pointee.phase {
+    case .new, .short: enqueue(slot, connection)
+    case .dialing:
+      connection.pointee.dial.fail(.timedOut)
+      connection.pointee.phase = .new
+      enqueue(slot, connection)
+    case .relaying: preconditionFailure("the target is reached already")
+    }
+  }
+
+  private func dialNext(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    connection.pointee.upstream = Socket(owning: -1)
+    switch connection.pointee.dial.next(now: now) {
+    case .giveUp(let failure): giveUp(slot, connection, failure)
+    case .connect(let index, let until):
+      let port = target(of: connection).port
+      let endpoint = Endpoint(address: connection.pointee.addresses[index], port: port)
+      connection.pointee.upstreamEndpoint = endpoint
+      do throws(Errno) {
+        connection.pointee.upstream = try Socket.connecting(
+          to: SocketAddress(endpoint), keepalive: keepalive)
+      } catch {
+        return failAttempt(slot, connection, Failure(error))
+      }
+      // After the socket is made, so that a client that is about to leave has the time.
+      if hasLeft(connection) { return absorb(slot, connection) }
+      connection.pointee.phase = .dialing
+      timers.set(TimerKey.connection(slot), until)
+      judge(slot, connection, connect(connection))
+    }
+  }
+
+  private func connect(_ connection: UnsafeMutablePointer<Connection>) -> ConnectResult {
+    connection.pointee.upstream.connect(to: SocketAddress(connection.pointee.upstreamEndpoint!))
+  }
+
+  private func judge(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ result: ConnectResult
+  ) {
+    switch result {
+    case .failed(let error): failAttempt(slot, connection, Failure(error))
+    case .inProgress:
+      guard watchBoth(slot, connection) else { return }
+    case .connected:
+      guard watchBoth(slot, connection) else { return }
+      beginRelaying(slot, connection)
+    }
+  }
+
+  /// Watches each end once, as soon as there is something to wait for. The second call does nothing.
+  private func watchBoth(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) -> Bool {
+    let generation = table.generation(slot)
+    let (client, upstream) = (
+      Token.connection(slot: slot, generation: generation, isUpstream: false).bits,
+      Token.connection(slot: slot, generation: generation, isUpstream: true).bits
+    )
+    do throws(Errno) {
+      if !connection.pointee.isClientWatched {
+        try watch(
+          connection.pointee.client.number, with: door.poller.number, for: .changes,
+          token: client)
+        connection.pointee.isClientWatched = true
+      }
+      if !connection.pointee.isUpstreamWatched {
+        try watch(
+          connection.pointee.upstream.number, with: door.poller.number, for: .changes,
+          token: upstream)
+        connection.pointee.isUpstreamWatched = true
+      }
+      return true
+    } catch {
+      failAttempt(slot, connection, Failure(error))
+      return false
+    }
+  }
+
+  private func failAttempt(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ failure: Failure
+  ) {
+    connection.pointee.isUpstreamWatched = false
+    if failure.isShortage {
+      connection.pointee.dial.retry(failure)
+      connection.pointee.phase = .short
+      connection.pointee.upstream = Socket(owning: -1)
+      timers.set(TimerKey.connection(slot), now + shortageDelay)
+    } else {
+      connection.pointee.dial.fail(failure)
+      connection.pointee.phase = .new
+      enqueue(slot, connection)
+    }
+  }
+
+  private func beginRelaying(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>
+  ) {
+    timers.clear(TimerKey.connection(slot))
+    connection.pointee.addresses = []
+    connection.pointee.phase = .relaying
+    connection.pointee.connected = now
+    connection.pointee.lastMoved = now
+    let hints = connection.pointee.clientHints
+    connection.pointee.relay.note(
+      .client, readable: hints.isReadable, writable: true, ended: hints.hasEnded,
+      urgent: hints.isUrgent, error: hints.hasError)
+    if settings.idleTimeout != nil { armTimer(slot, connection) }
+    if logs(.debug) {
+      line.connectionOpened(
+        id: connection.pointee.id, client: connection.pointee.clientEndpoint,
+        target: target(of: connection), address: connection.pointee.upstreamEndpoint!, at: .now)
+      queueLine()
+    }
+    enqueue(slot, connection)
+  }
+
+  // MARK: Clients that leave or are sent away
+
+  /// True for a client that is gone, or has ended its stream without a byte and is taken for a probe.
+  private func hasLeft(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+    switch connection.pointee.client.peek() {
+    case .moved, .wouldBlock: false
+    case .ended: settings.probes == .absorb
+    case .failed: true
+    }
+  }
+
+  private func absorb(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    if logs(.debug) {
+      line.probeAbsorbed(
+        id: connection.pointee.id, client: connection.pointee.clientEndpoint, at: .now)
+      queueLine()
+    }
+    discard(slot)
+  }
+
+  private func giveUp(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ failure: Failure
+  ) {
+    let forward = Int(connection.pointee.forward)
+    if logs(.warn),
+      case .log(let repeated) = fold.admit(forward: forward, failure: failure, now: now)
+    {
+      line.connectionFailed(
+        id: connection.pointee.id, client: connection.pointee.clientEndpoint,
+        target: target(of: connection), address: connection.pointee.upstreamEndpoint,
+        failure: failure, repeated: repeated, at: .now)
+      queueLine()
+    }
+    if let deadline = fold.nextDeadline { timers.set(TimerKey.fold, deadline) }
+    endUnreached(slot, connection)
+  }
+
+  private func endUnreached(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    connection.pointee.client.resetOnClose()
+    discard(slot)
+  }
+
+  /// The counts of failures that were folded.
+  func reportFolded() {
+    while let (forward, failure, repeated) = fold.expired(now: now) {
+      line.connectionFailedRepeatedly(
+        target: settings.forwards[forward].target, failure: failure, repeated: repeated, at: .now)
+      queueLine()
+    }
+    if let deadline = fold.nextDeadline { timers.set(TimerKey.fold, deadline) }
+  }
+}

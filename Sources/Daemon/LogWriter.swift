@@ -1,0 +1,86 @@
+// The thread that writes the log to standard output, and alone may be stopped by it. Sleeps until a
+// line is there; ends when asked, once everything is written.
+import Core
+import Linux
+import Synchronization
+
+/// Takes lines from every ring to standard output.
+final class LogWriter: @unchecked Sendable {
+  private let rings: [LogRing]
+  private let wake: EventCounter
+  private let isAsleep = Atomic<Bool>(false)
+  private let isEnding = Atomic<Bool>(false)
+  private let hasEnded = Atomic<Bool>(false)
+  /// Told when everything is written, after `end`.
+  private let ended: EventCounter
+  private var line: LogLine
+
+  init(rings: [LogRing], format: LogFormat) throws(Errno) {
+    self.rings = rings
+    line = LogLine(format: format)
+    wake = try EventCounter(blocking: true)
+    ended = try EventCounter(blocking: false)
+  }
+
+  func start() throws(Errno) {
+    let argument = Unmanaged.passRetained(self).toOpaque()
+    try startThread(
+      name: "sidecar-log",
+      { Unmanaged<LogWriter>.fromOpaque($0!).takeRetainedValue().run() }, argument)
+  }
+
+  /// Called after lines were queued, by any thread. A system call only when the writer sleeps.
+  func notify() {
+    guard isAsleep.load(ordering: .sequentiallyConsistent) else { return }
+    if isAsleep.exchange(false, ordering: .sequentiallyConsistent) { wake.signal() }
+  }
+
+  /// Writes what is queued and ends; waits for that at most so long, because the reader may be gone.
+  func end(within limit: Nanoseconds) throws(Errno) {
+    isEnding.store(true, ordering: .sequentiallyConsistent)
+    wake.signal()
+    let poller = try Poller()
+    try watch(ended.descriptor.number, with: poller.number, for: .reading, token: 0)
+    _ = poller.wait(milliseconds: Int32(limit.wholeMilliseconds))
+  }
+
+  private func run() {
+    while true {
+      let wroteSome = drain()
+      if wroteSome { continue }
+      if isEnding.load(ordering: .sequentiallyConsistent) { break }
+      isAsleep.store(true, ordering: .sequentiallyConsistent)
+      // A line that was queued before the flag was up gave no signal.
+      if rings.contains(where: { !$0.isEmpty }) {
+        isAsleep.store(false, ordering: .sequentiallyConsistent)
+        continue
+      }
+      wake.take()
+      isAsleep.store(false, ordering: .sequentiallyConsistent)
+    }
+    ended.signal()
+  }
+
+  private func drain() -> Bool {
+    var wroteSome = false
+    var lost: UInt64 = 0
+    for ring in rings {
+      let bytes = ring.front()
+      if !bytes.isEmpty {
+        put(bytes)
+        ring.remove(bytes.count)
+        wroteSome = true
+      }
+      lost += ring.takeLost()
+    }
+    guard lost > 0 else { return wroteSome }
+    line.linesLost(lost, at: .now)
+    line.bytes.withUnsafeBytes { put($0) }
+    return true
+  }
+
+  /// Output that is closed or broken swallows the log; forwarding goes on.
+  private func put(_ bytes: UnsafeRawBufferPointer) {
+    do throws(Errno) { try writeAll(bytes, to: 1) } catch {}
+  }
+}

@@ -1,0 +1,92 @@
+// What the threads share: settings that never change, and atomics.
+import Core
+import Linux
+import Synchronization
+
+/// A port that is listened on. The workers accept from it, the supervisor closes it.
+final class Listener: @unchecked Sendable {
+  let socket: Socket
+  let forward: UInt16
+
+  init(_ socket: consuming Socket, forward: UInt16) {
+    self.socket = socket
+    self.forward = forward
+  }
+}
+
+/// The part of a worker that other threads may touch.
+final class WorkerDoor: @unchecked Sendable {
+  let poller: Poller
+  let wake: EventCounter
+  let log = LogRing()
+  /// Connections of this worker, those on their way to it included.
+  let open = Atomic<Int>(0)
+
+  init() throws(Errno) {
+    poller = try Poller()
+    wake = try EventCounter(blocking: false)
+    try watch(
+      wake.descriptor.number, with: poller.number, for: .reading, token: Token.wake.bits)
+  }
+}
+
+/// What the supervisor asks of the workers.
+enum Phase: UInt8, AtomicRepresentable {
+  case serving
+  /// Accept who waits already, and no more.
+  case draining
+  case cutAfterDrainTimeout
+  case cutAfterSecondSignal
+}
+
+final class Shared: @unchecked Sendable {
+  let settings: Settings
+  let limits: Limits
+  let doors: [WorkerDoor]
+  let writer: LogWriter
+  /// Signalled when the last connection has ended or a worker has left the listeners.
+  let supervisorWake: EventCounter
+  let phase = Atomic<Phase>(.serving)
+  /// Workers that do not accept any more.
+  let closedDoors = Atomic<Int>(0)
+  /// Connections of all workers, and places that are being taken.
+  let open = Atomic<Int>(0)
+  private let lastID = Atomic<UInt64>(0)
+  /// Written before the workers start, and emptied after all of them have left.
+  nonisolated(unsafe) var listeners: [Listener] = []
+
+  init(settings: Settings, limits: Limits, supervisorLog: LogRing) throws(Errno) {
+    self.settings = settings
+    self.limits = limits
+    var doors: [WorkerDoor] = []
+    if settings.mode == .proxy {
+      for _ in 0..<limits.workers { doors.append(try WorkerDoor()) }
+    }
+    self.doors = doors
+    writer = try LogWriter(
+      rings: [supervisorLog] + doors.map { $0.log }, format: settings.logFormat)
+    supervisorWake = try EventCounter(blocking: false)
+  }
+
+  func nextID() -> UInt64 { lastID.add(1, ordering: .relaxed).newValue }
+
+  /// Takes one of the places below MAX_CONNECTIONS.
+  func reservePlace() -> Bool {
+    if open.add(1, ordering: .relaxed).newValue <= limits.connections { return true }
+    releasePlace()
+    return false
+  }
+
+  func releasePlace() { open.subtract(1, ordering: .relaxed) }
+
+  /// The worker with the fewest connections; `own` when no other has fewer.
+  func leastLoaded(own: Int) -> Int {
+    var least = own
+    var fewest = doors[own].open.load(ordering: .relaxed)
+    for index in doors.indices {
+      let open = doors[index].open.load(ordering: .relaxed)
+      if open < fewest { (least, fewest) = (index, open) }
+    }
+    return least
+  }
+}

@@ -1,0 +1,166 @@
+// One thread's loop: wait, note what happened, let each connection with something to do have its turn.
+// What is done in a turn: Acceptor.swift, Connector.swift, Mover.swift, ConnectionTimers.swift.
+import Core
+import Linux
+import Synchronization
+
+final class Worker {
+  let index: Int
+  let shared: Shared
+  let door: WorkerDoor
+  let settings: Settings
+  let peerTimes: PeerTimes
+  var rules = FlowRules()
+  /// Where the copying way reads to. Holds nothing between two steps of one flow.
+  let buffer: UnsafeMutableRawPointer
+
+  var now = Instant.now
+  var table = ConnectionTable()
+  var pipes: PipePool
+  var names = Names()
+  var timers = Timers()
+  var fold = WarningFold()
+  var line: LogLine
+  var phase = Phase.serving
+  var accepting = Accepting()
+
+  // The queue of connections with something to do.
+  private var firstQueued: UInt32 = 0
+  private var lastQueued: UInt32 = 0
+  private var queuedCount = 0
+
+  init(index: Int, shared: Shared) {
+    self.index = index
+    self.shared = shared
+    door = shared.doors[index]
+    settings = shared.settings
+    peerTimes = PeerTimes(peerTimeout: settings.peerTimeout)
+    rules.transfer = settings.transfer
+    buffer = .allocate(byteCount: Int(rules.bufferBytes), alignment: 4096)
+    pipes = PipePool(limit: shared.limits.pipesPerWorker, capacity: rules.pipeBytes)
+    line = LogLine(format: settings.logFormat)
+  }
+
+  // A worker lives as long as the process; its buffer with it.
+  deinit { buffer.deallocate() }
+
+  func start() throws(Errno) {
+    try listen()
+    let argument = Unmanaged.passRetained(self).toOpaque()
+    try startThread(
+      name: "sidecar-worker",
+      { Unmanaged<Worker>.fromOpaque($0!).takeUnretainedValue().run() }, argument)
+  }
+
+  private func run() -> Never {
+    while true {
+      let count = door.poller.wait(milliseconds: waitMilliseconds())
+      now = .now
+      for index in 0..<count { handle(door.poller.event(index)) }
+      while let key = timers.popExpired(now) { expire(key) }
+      runQueue()
+      shared.writer.notify()
+    }
+  }
+
+  private func waitMilliseconds() -> Int32 {
+    if queuedCount > 0 { return 0 }
+    guard let deadline = timers.next else { return -1 }
+    return Int32(clamping: max(0, (deadline - .now).wholeMilliseconds))
+  }
+
+  private func handle(_ event: Event) {
+    switch Token(bits: event.token) {
+    case .connection(let slot, let generation, let isUpstream):
+      guard let connection = table.find(slot, generation: generation) else { return }
+      note(event.readiness, of: isUpstream ? .upstream : .client, connection)
+      enqueue(slot, connection)
+    case .listener(let index): acceptFrom(shared.listeners[index])
+    case .arrival(let socket, let forward): adoptArrival(socket, forward)
+    case .wake:
+      door.wake.take()
+      followPhase()
+    }
+  }
+
+  private func note(
+    _ readiness: Readiness, of end: End, _ connection: UnsafeMutablePointer<Connection>
+  ) {
+    switch connection.pointee.phase {
+    case .relaying:
+      connection.pointee.relay.note(
+        end, readable: readiness.isReadable, writable: readiness.isWritable,
+        ended: readiness.hasEnded, urgent: readiness.isUrgent, error: readiness.hasError)
+    case .new, .dialing, .short:
+      switch end {
+      case .client:
+        let bits = connection.pointee.clientHints.bits | readiness.bits
+        connection.pointee.clientHints = Readiness(bits: bits)
+      case .upstream: connection.pointee.hasUpstreamEvent = true
+      }
+    }
+  }
+
+  // MARK: The queue
+
+  /// Gives the connection a turn, once, after those that are queued already.
+  func enqueue(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    guard !connection.pointee.isQueued else { return }
+    connection.pointee.isQueued = true
+    if queuedCount == 0 {
+      firstQueued = slot
+    } else {
+      table.pointer(lastQueued).pointee.nextQueued = slot
+    }
+    lastQueued = slot
+    queuedCount += 1
+  }
+
+  /// One turn for each that is queued now. Connections end in their turn and nowhere else, so the queue
+  /// never names one that is gone.
+  private func runQueue() {
+    for _ in 0..<queuedCount {
+      let slot = firstQueued
+      let connection = table.pointer(slot)
+      firstQueued = connection.pointee.nextQueued
+      queuedCount -= 1
+      connection.pointee.isQueued = false
+      switch connection.pointee.phase {
+      case .new, .dialing, .short: dialTurn(slot, connection)
+      case .relaying: relayTurn(slot, connection)
+      }
+    }
+  }
+
+  // MARK: What the supervisor asks
+
+  private func followPhase() {
+    let asked = shared.phase.load(ordering: .acquiring)
+    guard asked != phase else { return }
+    if phase == .serving { leaveListeners() }
+    phase = asked
+    for slot in 0..<UInt32(table.slots) where table.isInUse(slot) {
+      let connection = table.pointer(slot)
+      switch asked {
+      case .serving, .draining: break
+      case .cutAfterDrainTimeout: connection.pointee.relay.abort(.drainTimeout)
+      case .cutAfterSecondSignal: connection.pointee.relay.abort(.secondSignal)
+      }
+      enqueue(slot, connection)
+    }
+  }
+
+  var isCutting: Bool { phase == .cutAfterDrainTimeout || phase == .cutAfterSecondSignal }
+
+  // MARK: The log
+
+  @inline(__always)
+  func logs(_ level: LogLevel) -> Bool { level <= settings.logLevel }
+
+  /// Queues the line that was just built.
+  func queueLine() { door.log.append(line.bytes) }
+
+  func target(of connection: UnsafeMutablePointer<Connection>) -> Target {
+    settings.forwards[Int(connection.pointee.forward)].target
+  }
+}
