@@ -63,3 +63,8 @@ let package = Package(
       linkerSettings: linkerSettings),
   ]
 )
+
+// Tests are ordinary Swift: the static build has neither Foundation nor Swift Testing.
+if !isStatic {
+  package.targets += [.testTarget(name: "BlackBoxTests")]
+}

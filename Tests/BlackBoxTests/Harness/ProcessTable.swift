@@ -1,0 +1,76 @@
+// What /proc tells about the daemon: descriptors, processor time, wakeups and children.
+import Foundation
+
+extension ChildProcess {
+  /// How many descriptors of each kind are open: socket, pipe, anon_inode, and paths.
+  func openDescriptors() throws -> [String: Int] {
+    let folder = "/proc/\(id)/fd"
+    var kinds: [String: Int] = [:]
+    for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
+      // One that was closed since the folder was read counts no more.
+      guard let path = try? FileManager.default.destinationOfSymbolicLink(atPath: folder + "/" + name)
+      else { continue }
+      kinds[String(path.prefix { $0 != ":" }), default: 0] += 1
+    }
+    return kinds
+  }
+
+  /// The numbers of all open descriptors.
+  func descriptorNumbers() throws -> [Int] {
+    try FileManager.default.contentsOfDirectory(atPath: "/proc/\(id)/fd").compactMap { Int($0) }
+  }
+
+  /// User and system time used by all threads so far (proc(5), stat, fields 14 and 15).
+  func processorTime() throws -> Duration {
+    let stat = try String(contentsOfFile: "/proc/\(id)/stat", encoding: .utf8)
+    let fields = stat[stat.lastIndex(of: ")")!...].split(separator: " ")
+    let ticks = (Int(fields[12]) ?? 0) + (Int(fields[13]) ?? 0)
+    return .seconds(ticks) / Int(sysconf(Int32(_SC_CLK_TCK)))
+  }
+
+  /// How often all threads together went to sleep of their own accord.
+  func wakeups() throws -> Int {
+    try FileManager.default.contentsOfDirectory(atPath: "/proc/\(id)/task").reduce(0) { sum, thread in
+      let status = try String(contentsOfFile: "/proc/\(id)/task/\(thread)/status", encoding: .utf8)
+      let line = status.split(separator: "\n").first { $0.hasPrefix("voluntary_ctxt_switches") }
+      return sum + (Int(line?.split(separator: "\t").last ?? "") ?? 0)
+    }
+  }
+
+  /// Stops all its threads, and returns when they stand still.
+  func suspend() throws {
+    send(SIGSTOP)
+    try eventually("all threads stopped") {
+      let threads = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(id)/task")
+      return try threads.allSatisfy { thread in
+        let stat = try String(contentsOfFile: "/proc/\(id)/task/\(thread)/stat", encoding: .utf8)
+        return stat[stat.lastIndex(of: ")")!...].hasPrefix(") T")
+      }
+    }
+  }
+
+  func resume() { send(SIGCONT) }
+
+  func threadCount() throws -> Int {
+    try FileManager.default.contentsOfDirectory(atPath: "/proc/\(id)/task").count
+  }
+}
+
+/// One process as /proc/PID/stat shows it.
+struct ProcessEntry: Equatable {
+  let id: pid_t
+  let state: Character
+
+  var isZombie: Bool { state == "Z" }
+
+  static func children(of parent: pid_t) throws -> [ProcessEntry] {
+    try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap { name in
+      guard let id = pid_t(name),
+        let stat = try? String(contentsOfFile: "/proc/\(name)/stat", encoding: .utf8),
+        let fields = stat.lastIndex(of: ")").map({ stat[$0...].split(separator: " ") }),
+        fields.count > 2, pid_t(fields[2]) == parent
+      else { return nil }
+      return ProcessEntry(id: id, state: fields[1].first!)
+    }
+  }
+}
