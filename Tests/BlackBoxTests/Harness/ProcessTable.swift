@@ -37,6 +37,17 @@ extension ChildProcess {
     }
   }
 
+  /// Lets it open `spare` descriptors beyond those it has, and no more (prlimit(2), RLIMIT_NOFILE).
+  func allowDescriptors(_ spare: Int) throws {
+    let taken = Set(try descriptorNumbers())
+    let limit = (0...).lazy.filter { !taken.contains($0) }.dropFirst(spare).first!
+    try run("prlimit", "--pid=\(id)", "--nofile=\(limit):")
+  }
+
+  func allowManyDescriptors() throws {
+    try run("prlimit", "--pid=\(id)", "--nofile=1024:")
+  }
+
   /// Stops all its threads, and returns when they stand still.
   func suspend() throws {
     send(SIGSTOP)

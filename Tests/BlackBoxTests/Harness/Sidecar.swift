@@ -76,6 +76,16 @@ final class Sidecar: Sendable {
     try Peer(connectingTo: port, over: loopback)
   }
 
+  /// For a daemon that does not say when it is ready.
+  func connectAsSoonAsItListens() throws -> Peer {
+    var client: Peer?
+    try eventually("it listens") {
+      client = try? connect()
+      return client != nil
+    }
+    return client!
+  }
+
   // MARK: End
 
   /// Ends it with SIGTERM, which must take no time and end in exit code 0.
@@ -121,6 +131,11 @@ func withSidecar(
     let said = sidecar.process.output.lines.suffix(20) + sidecar.process.errors.lines
     throw Failure("\(error)\nthe daemon's last lines:\n\(said.joined(separator: "\n"))")
   }
+}
+
+/// A command that makes the daemon an ordinary user's, for tests that run as root.
+var unprivileged: [String] {
+  getuid() == 0 ? ["/usr/bin/setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"] : []
 }
 
 /// The program under test.

@@ -15,6 +15,7 @@ func checked(_ operation: String, _ result: some SignedInteger) throws -> Int {
 
 enum Loopback: String, Sendable {
   case ipv4 = "127.0.0.1"
+  case otherIPv4 = "127.0.0.2"
   case ipv6 = "::1"
   /// Both families at once: the IPv6 wildcard address without IPV6_V6ONLY.
   case dual = "::"
@@ -27,7 +28,8 @@ enum Loopback: String, Sendable {
   /// Where a listener gets clients of every family that this machine speaks.
   static let everywhere: Loopback = hasIPv6 ? .dual : .ipv4
 
-  fileprivate var family: Int32 { self == .ipv4 ? AF_INET : AF_INET6 }
+  fileprivate var isIPv4: Bool { self == .ipv4 || self == .otherIPv4 }
+  fileprivate var family: Int32 { isIPv4 ? AF_INET : AF_INET6 }
 
   /// Calls `body` with this address and `port` as the kernel wants them.
   fileprivate func withAddress(
@@ -36,7 +38,7 @@ enum Loopback: String, Sendable {
     var storage = sockaddr_storage()
     return withUnsafeMutableBytes(of: &storage) { raw in
       let length: Int
-      if self == .ipv4 {
+      if isIPv4 {
         let address = raw.baseAddress!.assumingMemoryBound(to: sockaddr_in.self)
         address.pointee.sin_family = sa_family_t(AF_INET)
         address.pointee.sin_port = port.bigEndian
