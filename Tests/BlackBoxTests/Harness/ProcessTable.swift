@@ -2,27 +2,30 @@
 import Foundation
 
 extension ChildProcess {
+  private func entries(_ folder: String) throws -> [String] {
+    try FileManager.default.contentsOfDirectory(atPath: "/proc/\(id)/\(folder)")
+  }
+
+  private func text(_ file: String) throws -> String {
+    try String(contentsOfFile: "/proc/\(id)/\(file)", encoding: .utf8)
+  }
+
   /// How many descriptors of each kind are open: socket, pipe, anon_inode, and paths.
   func openDescriptors() throws -> [String: Int] {
-    let folder = "/proc/\(id)/fd"
     var kinds: [String: Int] = [:]
-    for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
+    for name in try entries("fd") {
+      let link = "/proc/\(id)/fd/\(name)"
       // One that was closed since the folder was read counts no more.
-      guard let path = try? FileManager.default.destinationOfSymbolicLink(atPath: folder + "/" + name)
+      guard let path = try? FileManager.default.destinationOfSymbolicLink(atPath: link)
       else { continue }
       kinds[String(path.prefix { $0 != ":" }), default: 0] += 1
     }
     return kinds
   }
 
-  /// The numbers of all open descriptors.
-  func descriptorNumbers() throws -> [Int] {
-    try FileManager.default.contentsOfDirectory(atPath: "/proc/\(id)/fd").compactMap { Int($0) }
-  }
-
   /// User and system time used by all threads so far (proc(5), stat, fields 14 and 15).
   func processorTime() throws -> Duration {
-    let stat = try String(contentsOfFile: "/proc/\(id)/stat", encoding: .utf8)
+    let stat = try text("stat")
     let fields = stat[stat.lastIndex(of: ")")!...].split(separator: " ")
     let ticks = (Int(fields[12]) ?? 0) + (Int(fields[13]) ?? 0)
     return .seconds(ticks) / Int(sysconf(Int32(_SC_CLK_TCK)))
@@ -30,16 +33,22 @@ extension ChildProcess {
 
   /// How often all threads together went to sleep of their own accord.
   func wakeups() throws -> Int {
-    try FileManager.default.contentsOfDirectory(atPath: "/proc/\(id)/task").reduce(0) { sum, thread in
-      let status = try String(contentsOfFile: "/proc/\(id)/task/\(thread)/status", encoding: .utf8)
-      let line = status.split(separator: "\n").first { $0.hasPrefix("voluntary_ctxt_switches") }
+    try entries("task").reduce(0) { sum, thread in
+      let lines = try text("task/\(thread)/status").split(separator: "\n")
+      let line = lines.first { $0.hasPrefix("voluntary_ctxt_switches") }
       return sum + (Int(line?.split(separator: "\t").last ?? "") ?? 0)
     }
   }
 
+  /// Memory that is this process's alone, and its share of what is not, in KiB.
+  func proportionalSetSize() throws -> Int {
+    let line = try text("smaps_rollup").split(separator: "\n").first { $0.hasPrefix("Pss:") }
+    return Int(line?.split(separator: " ").dropFirst().first ?? "") ?? 0
+  }
+
   /// Lets it open `spare` descriptors beyond those it has, and no more (prlimit(2), RLIMIT_NOFILE).
   func allowDescriptors(_ spare: Int) throws {
-    let taken = Set(try descriptorNumbers())
+    let taken = Set(try entries("fd").compactMap { Int($0) })
     let limit = (0...).lazy.filter { !taken.contains($0) }.dropFirst(spare).first!
     try run("prlimit", "--pid=\(id)", "--nofile=\(limit):")
   }
@@ -52,19 +61,14 @@ extension ChildProcess {
   func suspend() throws {
     send(SIGSTOP)
     try eventually("all threads stopped") {
-      let threads = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(id)/task")
-      return try threads.allSatisfy { thread in
-        let stat = try String(contentsOfFile: "/proc/\(id)/task/\(thread)/stat", encoding: .utf8)
+      try entries("task").allSatisfy { thread in
+        let stat = try text("task/\(thread)/stat")
         return stat[stat.lastIndex(of: ")")!...].hasPrefix(") T")
       }
     }
   }
 
   func resume() { send(SIGCONT) }
-
-  func threadCount() throws -> Int {
-    try FileManager.default.contentsOfDirectory(atPath: "/proc/\(id)/task").count
-  }
 }
 
 /// One process as /proc/PID/stat shows it.

@@ -14,6 +14,8 @@ final class Sidecar: Sendable {
   /// The port on which it listens.
   let port: UInt16
   private let reserved: ReservedPort?
+  /// The file that is this daemon's alone, to be removed with it.
+  private let copy: String?
 
   /// Starts the daemon. Without LISTEN_PORT or FORWARDS in `environment` it is given a free port;
   /// `wrapper` is a command that the binary is handed to, such as `setpriv …`.
@@ -34,8 +36,15 @@ final class Sidecar: Sendable {
       reserved = free
       port = free.number
     }
+    let path = try wrapper.isEmpty ? Binary.path() : Binary.publicPath()
     process = try ChildProcess(
-      wrapper + [try Binary.path()] + arguments, environment: environment, streams: streams)
+      wrapper + [path] + arguments, environment: environment, streams: streams)
+    copy = wrapper.isEmpty ? nil : path
+  }
+
+  deinit {
+    process.kill()
+    if let copy { unlink(copy) }
   }
 
   // MARK: Log
@@ -148,6 +157,15 @@ enum Binary {
       throw Failure("no program at \(path): run `make` first, or set SIDECAR_BINARY")
     }
     return path
+  }
+
+  /// A copy that every user may run, wherever the package lies.
+  static func publicPath() throws -> String {
+    let original = try path()
+    let copy = "/tmp/sidecar-under-test-\(getpid())-\(UUID().uuidString)"
+    try FileManager.default.copyItem(atPath: original, toPath: copy)
+    chmod(copy, 0o755)
+    return copy
   }
 
   private static var packageRoot: String {
