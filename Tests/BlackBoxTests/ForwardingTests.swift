@@ -1,7 +1,7 @@
 // Bytes get through, whole and in order, whatever their number, size and pace.
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct ForwardingTests {
   @Test(arguments: Transfer.allCases)
   func theServersGreetingComesFirst(transfer: Transfer) throws {
