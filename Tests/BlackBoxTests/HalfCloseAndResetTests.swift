@@ -143,7 +143,7 @@ struct ResetTests {
     let stream = TestBytes(seed: 33)
     try withSidecar(to: target, transfer: transfer) { sidecar in
       for (number, count) in [0, 200 * kibibyte].enumerated() {
-        let (breaking, other) = end.of(try sidecar.connect(to: target))
+        let (breaking, other) = end.of(try sidecar.connectAndTalk(to: target))
         try other.finishSending()
         try breaking.expect(.closed)
         let reading = Background("reader") {
