@@ -67,5 +67,8 @@ let package = Package(
 
 // Swift Testing needs the whole standard library: tests exist in the ordinary build alone.
 if !isStatic {
-  package.targets += [.testTarget(name: "CoreTests", dependencies: ["Core"])]
+  package.targets += [
+    .testTarget(name: "CoreTests", dependencies: ["Core"]),
+    .testTarget(name: "BlackBoxTests"),
+  ]
 }
