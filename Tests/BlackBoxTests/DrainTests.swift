@@ -2,7 +2,7 @@
 import Foundation
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct DrainTests {
   @Test(arguments: [SIGTERM, SIGINT])
   func withNothingOpenItEndsAtOnce(signal: Int32) throws {
@@ -32,10 +32,10 @@ struct DrainTests {
   @Test(arguments: Transfer.allCases)
   func transfersUnderWayAreFinished(transfer: Transfer) throws {
     let target = try Target()
-    let count = 12 * mebibyte
+    let count = 24 * mebibyte
     let (toTarget, toClient) = (TestBytes(seed: 60), TestBytes(seed: 61))
     try withSidecar(to: target, transfer: transfer) { sidecar in
-      let pairs = try (0..<4).map { _ in try sidecar.connect(to: target) }
+      let pairs = try (0..<2).map { _ in try sidecar.connect(to: target) }
       let sending = pairs.flatMap { pair in
         [
           Background("client") { try pair.client.sendAll(toTarget, count: count) },
@@ -50,8 +50,8 @@ struct DrainTests {
       sidecar.process.send(SIGTERM)
       let line = try sidecar.waitForLine("draining")
       #expect(line["signal"] == "SIGTERM")
-      #expect(line["open"] == "4")
-      try expectRefusals(sidecar)
+      #expect(line["open"] == "2")
+      try expectRefusals(sidecar, target)
       let (from, rest) = (64 * kibibyte, count - 64 * kibibyte)
       try atTheSameTime(
         pairs.flatMap { pair -> [@Sendable () throws -> Void] in
@@ -63,7 +63,7 @@ struct DrainTests {
       for work in sending { try work.result() }
       try sidecar.expectExit(0)
       try expectLines(["draining", "connection ended", "drained", "stopped"], sidecar)
-      #expect(sidecar.count(of: "connection ended") == 4)
+      #expect(sidecar.count(of: "connection ended") == 2)
     }
   }
 
@@ -74,7 +74,7 @@ struct DrainTests {
       let (client, upstream) = try sidecar.connect(to: target)
       sidecar.process.send(SIGTERM)
       try sidecar.waitForLine("draining")
-      try expectRefusals(sidecar)
+      try expectRefusals(sidecar, target)
       try pingPong(client, upstream, times: 100)
       client.close()
       try upstream.expect(.closed)
@@ -91,7 +91,7 @@ struct DrainTests {
       try sidecar.waitForLine("draining")
       let (client, upstream) = try sidecar.connect(to: target)
       try pingPong(client, upstream)
-      try expectRefusals(sidecar)
+      try expectRefusals(sidecar, target)
       #expect(ContinuousClock.now - start >= .milliseconds(1900))
       try pingPong(client, upstream)
       client.close()
@@ -141,9 +141,7 @@ struct DrainTests {
       let before = try sidecar.process.openDescriptors()["socket"] ?? 0
       let client = try sidecar.connect()
       try client.send("early")
-      try eventually("the target is being called") {
-        try sidecar.process.openDescriptors()["socket"] == before + 2
-      }
+      try sidecar.process.waitForSockets(before + 2)
       sidecar.process.send(SIGTERM)
       try sidecar.waitForLine("draining")
       try target.endSilence()
@@ -182,8 +180,11 @@ struct DrainTests {
     }
   }
 
-  private func expectRefusals(_ sidecar: Sidecar) throws {
+  /// Asks until it is refused. A client that asked in time and left may have been passed on to the
+  /// target, where nobody will take it: closing the target's door ends such connections.
+  private func expectRefusals(_ sidecar: Sidecar, _ target: Target) throws {
     try eventually("new clients are refused") { (try? sidecar.connect()) == nil }
+    target.close()
   }
 
   /// The messages appear in the log in this order.

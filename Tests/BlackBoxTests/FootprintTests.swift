@@ -2,7 +2,7 @@
 import Foundation
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct FootprintTests {
   @Test func itStartsWithinTenMilliseconds() throws {
     // The fastest of a few: a busy machine may delay any one of them.

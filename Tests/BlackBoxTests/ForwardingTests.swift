@@ -1,7 +1,7 @@
 // Bytes get through, whole and in order, whatever their number, size and pace.
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct ForwardingTests {
   @Test(arguments: Transfer.allCases)
   func theServersGreetingComesFirst(transfer: Transfer) throws {
@@ -83,7 +83,7 @@ struct ForwardingTests {
   private func pauseBothReaders(_ transfer: Transfer) throws {
     let target = try Target()
     let stream = TestBytes(seed: 6)
-    let count = 24 * mebibyte
+    let count = 32 * mebibyte
     try withSidecar(to: target, transfer: transfer, ["PEER_TIMEOUT": "1s"]) { sidecar in
       let first = try sidecar.connect(to: target)
       let second = try sidecar.connect(to: target)

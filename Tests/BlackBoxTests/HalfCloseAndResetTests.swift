@@ -2,7 +2,7 @@
 // arrives as a reset, after the bytes that came before it.
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct HalfCloseTests {
   /// The quiet second is where forwarders cut the other half that give it a grace time only.
   @Test(arguments: Transfer.allCases)
@@ -70,7 +70,7 @@ enum End: String, CaseIterable, Sendable {
   }
 }
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct ResetTests {
   @Test(arguments: Transfer.allCases, End.allCases)
   func everyByteBeforeAResetArrivesThenTheReset(transfer: Transfer, end: End) throws {
@@ -78,7 +78,7 @@ struct ResetTests {
     let stream = TestBytes(seed: 30)
     try withSidecar(to: target, transfer: transfer) { sidecar in
       for (number, count) in [5, 100 * kibibyte, 3 * mebibyte].enumerated() {
-        let (breaking, other) = end.of(try sidecar.connect(to: target))
+        let (breaking, other) = end.of(try sidecar.connectAndTalk(to: target))
         let reading = Background("reader") {
           try other.expectAll(stream, count: count, then: .reset)
         }
@@ -95,9 +95,7 @@ struct ResetTests {
   func aResetDuringIdlenessIsPassedOn(transfer: Transfer, end: End) throws {
     let target = try Target()
     try withSidecar(to: target, transfer: transfer) { sidecar in
-      let pair = try sidecar.connect(to: target)
-      try pingPong(pair.client, pair.upstream, times: 3)
-      let (breaking, other) = end.of(pair)
+      let (breaking, other) = end.of(try sidecar.connectAndTalk(to: target))
       try breaking.reset()
       try other.expect(.reset)
       try expectResetLine(sidecar, connection: 1, by: end)
@@ -110,7 +108,7 @@ struct ResetTests {
     let target = try Target()
     let stream = TestBytes(seed: 31)
     try withSidecar(to: target, transfer: transfer) { sidecar in
-      let (breaking, other) = end.of(try sidecar.connect(to: target))
+      let (breaking, other) = end.of(try sidecar.connectAndTalk(to: target))
       let sent = try breaking.sendUntilFull(stream)
       try breaking.reset()
       let (received, ending) = try other.receiveAll(of: stream)
@@ -145,7 +143,7 @@ struct ResetTests {
     let stream = TestBytes(seed: 33)
     try withSidecar(to: target, transfer: transfer) { sidecar in
       for (number, count) in [0, 200 * kibibyte].enumerated() {
-        let (breaking, other) = end.of(try sidecar.connect(to: target))
+        let (breaking, other) = end.of(try sidecar.connectAndTalk(to: target))
         try other.finishSending()
         try breaking.expect(.closed)
         let reading = Background("reader") {
@@ -167,7 +165,7 @@ struct ResetTests {
     let stream = TestBytes(seed: 34)
     try withSidecar(to: target, transfer: transfer) { sidecar in
       for _ in 0..<20 {
-        let (client, upstream) = try sidecar.connect(to: target)
+        let (client, upstream) = try sidecar.connectAndTalk(to: target)
         try client.send(stream, count: 64 * kibibyte)
         try upstream.send(stream, count: 64 * kibibyte)
         try atTheSameTime({ try client.reset() }, { try upstream.reset() })
@@ -185,16 +183,14 @@ struct ResetTests {
   }
 }
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct VanishedPeerTests {
   /// The machine at one end is switched off: no FIN, no reset, no answer.
   @Test(arguments: End.allCases)
   func aVanishedPeerIsNoticedWhileIdle(end: End) throws {
     let target = try Target()
     try withSidecar(to: target, ["PEER_TIMEOUT": "1s"]) { sidecar in
-      let pair = try sidecar.connect(to: target)
-      try pingPong(pair.client, pair.upstream)
-      let (vanishing, other) = end.of(pair)
+      let (vanishing, other) = end.of(try sidecar.connectAndTalk(to: target))
       try vanishing.vanish()
       try other.expect(.reset)
       let line = try sidecar.waitForLine("connection ended")
@@ -208,9 +204,7 @@ struct VanishedPeerTests {
     let target = try Target()
     let stream = TestBytes(seed: 35)
     try withSidecar(to: target, transfer: transfer, ["PEER_TIMEOUT": "1s"]) { sidecar in
-      let pair = try sidecar.connect(to: target)
-      try pingPong(pair.client, pair.upstream)
-      let (vanishing, other) = end.of(pair)
+      let (vanishing, other) = end.of(try sidecar.connectAndTalk(to: target))
       try vanishing.vanish()
       try other.send(stream, count: 100 * kibibyte)
       try other.expect(.reset)

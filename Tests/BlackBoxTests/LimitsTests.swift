@@ -2,7 +2,7 @@
 import Foundation
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct DescriptorLimitTests {
   /// No descriptor is left, and then there are enough.
   @Test func clientsWaitWhileDescriptorsAreExhausted() throws {
@@ -87,7 +87,7 @@ struct DescriptorLimitTests {
   }
 }
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct ConnectionLimitTests {
   @Test(arguments: ["1", "4"])
   func theClientBeyondTheLimitIsServedWhenOneLeaves(workers: String) throws {
@@ -131,7 +131,7 @@ struct ConnectionLimitTests {
   }
 }
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct CrowdTests {
   /// All connections are stuck in both directions before anybody reads: more bytes are under way
   /// than an unprivileged user may hold in pipes (fs.pipe-user-pages-soft).
@@ -187,7 +187,7 @@ struct CrowdTests {
   }
 }
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct IdleTimeoutTests {
   @Test func onlyAnIdleConnectionIsEnded() throws {
     let target = try Target()

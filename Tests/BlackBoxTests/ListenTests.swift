@@ -2,7 +2,7 @@
 import Foundation
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct ListenTests {
   @Test(.enabled(if: Loopback.hasIPv6))
   func clientsOfBothFamiliesAreServed() throws {

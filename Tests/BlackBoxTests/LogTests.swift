@@ -2,7 +2,7 @@
 import Foundation
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct LogTests {
   @Test func oneLineTellsTheStoryOfAConnection() throws {
     let target = try Target()
@@ -45,11 +45,10 @@ struct LogTests {
     let client = try sidecar.connectAsSoonAsItListens()
     let upstream = try target.accept()
     try pingPong(client, upstream)
+    let during = try sidecar.process.openDescriptors()["socket"] ?? 0
     client.close()
     upstream.close()
-    try eventually("the connection has ended") {
-      try sidecar.process.openDescriptors()["socket"] ?? 0 < 2
-    }
+    try sidecar.process.waitForSockets(during - 2)
     try sidecar.stop()
     for message in messages { #expect(sidecar.count(of: message) == 1, "\(message)") }
     if messages.isEmpty { #expect(sidecar.log.isEmpty) }
@@ -87,7 +86,7 @@ struct LogTests {
   }
 }
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct LogPipeTests {
   /// Nobody reads the log: bytes go on moving, memory stays bounded, and once somebody reads again,
   /// what could not be kept is counted, exactly.

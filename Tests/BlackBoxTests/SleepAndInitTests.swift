@@ -2,7 +2,7 @@
 import Foundation
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct SleepModeTests {
   @Test(arguments: [SIGTERM, SIGINT])
   func itEndsAtOnce(signal: Int32) throws {
@@ -37,7 +37,7 @@ struct SleepModeTests {
   }
 }
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct IdleTests {
   @Test func aForwarderWithIdleConnectionsNeverWakesUp() throws {
     let target = try Target()
@@ -67,7 +67,7 @@ private func expectNoWakeup(_ sidecar: Sidecar) throws {
   #expect(try sidecar.process.wakeups() == before)
 }
 
-@Suite(.serialized, .timeLimit(.minutes(1)), .enabled(if: getuid() == 0, "unshare(1) needs root"))
+@Suite(.serialized, .enabled(if: getuid() == 0, "unshare(1) needs root"))
 struct ProcessNumberOneTests {
   @Test(arguments: ["proxy", "sleep"], [SIGTERM, SIGINT])
   func itReapsOrphansAndEndsOnASignal(mode: String, signal: Int32) throws {

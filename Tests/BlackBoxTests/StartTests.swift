@@ -13,7 +13,7 @@ private func expectFailure(
   return sidecar.process.errors.text + sidecar.process.output.text
 }
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct ArgumentTests {
   @Test(arguments: ["--help", "--version"])
   func questionsAreAnsweredOnStandardOutput(argument: String) throws {
@@ -46,7 +46,7 @@ struct ArgumentTests {
   }
 }
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct ConfigurationTests {
   @Test func everyFaultIsReportedInOneGo() throws {
     let faults = [
@@ -96,7 +96,7 @@ struct ConfigurationTests {
   }
 }
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized)
 struct PortTests {
   @Test func aPortInUseIsSaidClearly() throws {
     let occupant = try Target(on: .everywhere)

@@ -23,6 +23,15 @@ extension ChildProcess {
     return kinds
   }
 
+  /// Waits until it holds this many sockets: a connect under way is one more than an accepted client.
+  func waitForSockets(_ count: Int) throws {
+    var now: Int?
+    try eventually("\(count) sockets, there are \(now ?? 0)") {
+      now = try openDescriptors()["socket"]
+      return now == count
+    }
+  }
+
   /// User and system time used by all threads so far (proc(5), stat, fields 14 and 15).
   func processorTime() throws -> Duration {
     let stat = try text("stat")

@@ -40,6 +40,12 @@ final class Sidecar: Sendable {
     process = try ChildProcess(
       wrapper + [path] + arguments, environment: environment, streams: streams)
     copy = wrapper.isEmpty ? nil : path
+    endInTime()
+  }
+
+  /// No test lasts for ever: after a minute its daemon is gone, and all that waits for it fails.
+  private func endInTime() {
+    DispatchQueue.global().asyncAfter(deadline: .now() + 60) { [weak process] in process?.kill() }
   }
 
   deinit {
@@ -66,9 +72,10 @@ final class Sidecar: Sendable {
     return LogLine(line)
   }
 
-  /// Waits until it listens, or has begun to sleep.
+  /// Waits until it listens, or has begun to sleep. Works for both log formats.
   func waitUntilStarted() throws {
-    try waitForLine("sidecar ") { $0.message.hasSuffix(" started") }
+    let line = process.output.first { $0.contains("sidecar ") && $0.contains(" started") }
+    if line == nil { throw Failure("it did not start") }
   }
 
   func count(of message: String) -> Int { log.count { $0.message.hasPrefix(message) } }
@@ -79,6 +86,14 @@ final class Sidecar: Sendable {
   func connect(to target: Target) throws -> (client: Peer, upstream: Peer) {
     let client = try connect()
     return (client, try target.accept())
+  }
+
+  /// As `connect(to:)`, and both ends have heard of each other: the daemon has seen its connect
+  /// succeed, which is later than the target sees it.
+  func connectAndTalk(to target: Target) throws -> (client: Peer, upstream: Peer) {
+    let pair = try connect(to: target)
+    try pingPong(pair.client, pair.upstream)
+    return pair
   }
 
   func connect(over loopback: Loopback = .ipv4) throws -> Peer {

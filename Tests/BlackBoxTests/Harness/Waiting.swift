@@ -27,9 +27,11 @@ func eventually(
   _ condition: () throws -> Bool
 ) throws {
   let deadline = Deadline(after: span)
+  var interval: UInt32 = 500
   while try !condition() {
     if deadline.hasPassed { throw Failure("never happened within \(span): \(what())") }
-    usleep(2_000)
+    usleep(interval)
+    interval = min(interval * 2, 20_000)
   }
 }
 
