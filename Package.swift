@@ -26,7 +26,7 @@ var linkerSettings: [LinkerSetting] = []
 if isStatic {
   swiftSettings += [
     .enableExperimentalFeature("Embedded"),
-    .unsafeFlags(["-wmo", "-Osize"]),
+    .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"]),
   ]
   cSettings += [
     .unsafeFlags([
@@ -64,7 +64,10 @@ let package = Package(
   ]
 )
 
-// Tests are ordinary Swift: the static build has neither Foundation nor Swift Testing.
+// Swift Testing needs the whole standard library: tests exist in the ordinary build alone.
 if !isStatic {
-  package.targets += [.testTarget(name: "BlackBoxTests")]
+  package.targets += [
+    .testTarget(name: "CoreTests", dependencies: ["Core"]),
+    .testTarget(name: "BlackBoxTests"),
+  ]
 }
