@@ -1,0 +1,172 @@
+// What it costs to have the program: its file, its memory, its time to start and to end, and what it
+// does while nothing happens.
+import Foundation
+import Testing
+
+@Suite(.serialized, .timeLimit(.minutes(1)))
+struct ResourceTests {
+  @Test func theBinaryIsBelow300000Bytes() throws {
+    let size = sizeOfFile(try Binary.path())
+    figure("size of the binary", Double(size), "bytes", goal: "< 300000")
+    #expect(size > 0 && size < 300_000)
+  }
+
+  /// The daemon is run from a copy of its own: pages that two processes share count half for each,
+  /// and other tests run daemons at the same time.
+  @Test func memoryIsSmallAtRestAndPerIdleConnection() throws {
+    try raiseDescriptorLimit()
+    let target = try Target()
+    try withSidecar(to: target, wrapper: ["env"]) { sidecar in
+      let atRest = try sidecar.process.proportionalSetSize()
+      figure("memory at rest", Double(atRest), "KiB PSS", goal: "<= 700")
+      #expect(atRest <= 700)
+      // The first connection pays for what all later ones use.
+      try pingPong(sidecar.connect(to: target))
+      let before = try sidecar.process.proportionalSetSize()
+      let held = try (0..<2000).map { _ in try sidecar.connect(to: target) }
+      for pair in held { try pingPong(pair) }
+      let holding = try sidecar.process.proportionalSetSize()
+      let each = Double(holding - before) / 2000
+      figure("memory with 2000 idle connections", Double(holding), "KiB PSS")
+      figure("memory per idle connection", each, "KiB PSS", goal: "<= 0.3")
+      #expect(each <= 0.3)
+    }
+  }
+
+  /// The fastest of a few is judged: a busy machine may delay any one of them.
+  @Test func itListensWithinTenMilliseconds() throws {
+    let times = try (0..<15).map { _ in
+      let port = try ReservedPort()
+      let settings = [
+        "TARGET_HOST": "127.0.0.1", "TARGET_PORT": "9", "LISTEN_PORT": String(port.number),
+      ]
+      let start = ContinuousClock.now
+      let sidecar = try Sidecar(settings)
+      defer { sidecar.process.kill() }
+      try sidecar.waitForLine("listening")
+      return ContinuousClock.now - start
+    }
+    figure("start to listening, median", times.median.inMilliseconds, "ms", goal: "<= 10")
+    figure("start to listening, fastest", times.min()!.inMilliseconds, "ms", goal: "<= 10")
+    #expect(times.min()! <= .milliseconds(10))
+  }
+
+  @Test func startingTakesFewSystemCalls() throws {
+    let trace = try Trace()
+    let target = try Target()
+    try withSidecar(to: target, wrapper: trace.wrapper) { _ in
+      let calls = try trace.calls()
+      let listening = try #require(calls.lastIndex { $0.name == "listen" })
+      figure("system calls from exec to listening", Double(listening + 1), "calls", goal: "<= 100")
+      print("  \(Array(calls[...listening]).summary)")
+      #expect(listening < 100)
+    }
+  }
+
+  @Test(arguments: ["sleep", "proxy"])
+  func itEndsWithinMilliseconds(mode: String) throws {
+    let times = try (0..<9).map { _ in
+      let sidecar = try Sidecar(["MODE": mode, "TARGET_HOST": "127.0.0.1", "TARGET_PORT": "9"])
+      defer { sidecar.process.kill() }
+      try sidecar.waitUntilStarted()
+      let start = ContinuousClock.now
+      sidecar.process.send(SIGTERM)
+      #expect(try sidecar.process.waitForEnd() == .exit(0))
+      return ContinuousClock.now - start
+    }
+    figure("SIGTERM to exit, \(mode) mode, median", times.median.inMilliseconds, "ms")
+    #expect(times.min()! <= .milliseconds(10))
+  }
+}
+
+/// What the program does to move bytes, counted in system calls: no other load on the machine, and
+/// no faster or slower machine, changes these figures.
+@Suite(.serialized, .timeLimit(.minutes(1)))
+struct SystemCallTests {
+  @Test func aPingPongCostsThreeSystemCallsEachWay() throws {
+    let trace = try Trace()
+    let target = try Target()
+    let times = 1000
+    try withSidecar(to: target, wrapper: trace.wrapper) { sidecar in
+      let pair = try sidecar.connect(to: target)
+      try pingPong(pair, size: 128, times: 10)
+      let calls = try trace.calls { try pingPong(pair, size: 128, times: times) }
+      let each = Double(calls.count) / Double(times)
+      figure("system calls per round trip of 128 bytes", each, "calls", goal: "<= 6.1")
+      print("  \(calls.summary)")
+      #expect(each <= 6.1)
+    }
+  }
+
+  @Test func aShortConnectionsSystemCallsAreCounted() throws {
+    let trace = try Trace()
+    let target = try Target()
+    let times = 200
+    try withSidecar(to: target, wrapper: trace.wrapper) { sidecar in
+      let calls = try trace.calls {
+        for _ in 0..<times {
+          let pair = try sidecar.connect(to: target)
+          try pingPong(pair, size: 128)
+          pair.client.close()
+          try pair.upstream.expect(.closed)
+          pair.upstream.close()
+        }
+        try eventually("every connection is logged") {
+          sidecar.count(of: "connection ended") == times
+        }
+      }
+      let each = Double(calls.count) / Double(times)
+      figure("system calls per short connection", each, "calls", goal: "<= 60")
+      print("  \(calls.summary)")
+      #expect(each <= 60)
+    }
+  }
+
+  /// Context switches tell whether a thread ran at all, system calls what it did.
+  @Test func nothingRunsWhileNothingHappens() throws {
+    let (forResting, forHolding, forSleeping) = (try Trace(), try Trace(), try Trace())
+    let target = try Target()
+    try withSidecar(["MODE": "sleep"], wrapper: forSleeping.wrapper) { sleeping in
+      try withSidecar(to: target, wrapper: forResting.wrapper) { resting in
+        try withSidecar(to: target, wrapper: forHolding.wrapper) { holding in
+          let held = try (0..<100).map { _ in try holding.connect(to: target) }
+          for pair in held { try pingPong(pair) }
+          try expectStillness([
+            ("in sleep mode", sleeping, forSleeping),
+            ("in proxy mode at rest", resting, forResting),
+            ("with 100 idle connections", holding, forHolding),
+          ])
+        }
+      }
+    }
+  }
+
+  /// Watches all of them through the same three seconds.
+  private func expectStillness(_ watched: [(String, Sidecar, Trace)]) throws {
+    pause(.seconds(1))  // what was begun may end
+    let start = Date().timeIntervalSince1970
+    let before = try watched.map { try $0.1.process.wakeups() }
+    pause(.seconds(3))
+    for ((name, sidecar, trace), before) in zip(watched, before) {
+      let wakeups = try sidecar.process.wakeups() - before
+      let calls = try trace.calls().filter { $0.time >= start }
+      figure("wakeups in 3 s \(name)", Double(wakeups), "wakeups", goal: "0")
+      figure("system calls in 3 s \(name)", Double(calls.count), "calls", goal: "0")
+      #expect(wakeups == 0)
+      #expect(calls.count == 0, "\(calls.summary)")
+    }
+  }
+}
+
+/// Messages of `size` bytes go out and come back, one after the other.
+private func pingPong(
+  _ pair: (client: Peer, upstream: Peer), size: Int = 1, times: Int = 1
+) throws {
+  let message = [UInt8](repeating: 7, count: size)
+  for _ in 0..<times {
+    try pair.client.send(message)
+    _ = try pair.upstream.receive(exactly: size)
+    try pair.upstream.send(message)
+    _ = try pair.client.receive(exactly: size)
+  }
+}
