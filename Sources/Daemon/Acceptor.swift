@@ -91,14 +91,10 @@ extension Worker {
   func adoptArrival(_ number: Int32, _ forward: UInt16) {
     let socket = Socket(owning: number)
     unwatch(number, with: door.poller.number)
-    do throws(Errno) {
-      let endpoint = Endpoint(try socket.peerAddress())
-      adopt(socket, endpoint, forward)
-    } catch {
-      // The client has left: its address is gone with it, and nothing was forwarded.
-      door.open.subtract(1, ordering: .relaxed)
-      releaseAndResume()
-    }
+    // A client that has reset the connection has no address any more; it is absorbed in its turn.
+    var endpoint = Endpoint(address: IPAddress(high: 0, low: 0), port: 0)
+    do throws(Errno) { endpoint = Endpoint(try socket.peerAddress()) } catch {}
+    adopt(socket, endpoint, forward)
   }
 
   private func adopt(_ socket: consuming Socket, _ endpoint: Endpoint, _ forward: UInt16) {

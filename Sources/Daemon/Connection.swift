@@ -47,7 +47,7 @@ struct Connection: ~Copyable {
   var dial: Dial
   var addresses: [IPAddress] = []
   var clientHints = Readiness(bits: 0)
-  var hasUpstreamEvent = false
+  var upstreamHints = Readiness(bits: 0)
   var isClientWatched = false
   var isUpstreamWatched = false
 
@@ -78,6 +78,12 @@ struct Connection: ~Copyable {
     accepted = now
     connected = now
     lastMoved = now
+  }
+
+  mutating func note(_ readiness: Readiness, of end: End) {
+    relay.note(
+      end, readable: readiness.isReadable, writable: readiness.isWritable,
+      ended: readiness.hasEnded, urgent: readiness.isUrgent, error: readiness.hasError)
   }
 }
 

@@ -7,23 +7,35 @@ import Linux
 enum TimerKey {
   static let resumeAccepting: UInt32 = 0
   static let fold: UInt32 = 1
+  static let trimPipes: UInt32 = 2
+  private static let firstConnection: UInt32 = 3
 
-  static func connection(_ slot: UInt32) -> UInt32 { slot + 2 }
+  static func connection(_ slot: UInt32) -> UInt32 { slot + firstConnection }
+  static func slot(_ key: UInt32) -> UInt32 { key - firstConnection }
 }
 
 extension Worker {
   func expire(_ key: UInt32) {
     switch key {
     case TimerKey.resumeAccepting: resumeAccepting()
-    case TimerKey.fold: reportFolded()
+    case TimerKey.fold: reportFolded(now)
+    case TimerKey.trimPipes:
+      pipes.trim()
+      schedulePipeTrim()
     case _:
-      let slot = key - 2
+      let slot = TimerKey.slot(key)
       let connection = table.pointer(slot)
       switch connection.pointee.phase {
       case .new, .dialing, .short: dialExpired(slot, connection)
       case .relaying: relayExpired(slot, connection)
       }
     }
+  }
+
+  /// Free pipes are kept for the next bulk transfer, but not for long.
+  func schedulePipeTrim() {
+    guard pipes.hasFree && timers.deadline(of: TimerKey.trimPipes) == nil else { return }
+    timers.set(TimerKey.trimPipes, now + .seconds(1))
   }
 
   private func relayExpired(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {

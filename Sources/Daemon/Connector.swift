@@ -23,8 +23,7 @@ extension Worker {
       if hints.hasEnded || hints.hasError, hasLeft(connection) {
         return absorb(slot, connection)
       }
-      if connection.pointee.hasUpstreamEvent {
-        connection.pointee.hasUpstreamEvent = false
+      if !connection.pointee.upstreamHints.isNothing {
         judge(slot, connection, connect(connection))
       }
     case .relaying: preconditionFailure("the target is reached already")
@@ -45,6 +44,7 @@ extension Worker {
 
   private func dialNext(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     connection.pointee.upstream = Socket(owning: -1)
+    connection.pointee.upstreamHints = Readiness(bits: 0)
     switch connection.pointee.dial.next(now: now) {
     case .giveUp(let failure): giveUp(slot, connection, failure)
     case .connect(let index, let until):
@@ -133,10 +133,8 @@ extension Worker {
     connection.pointee.phase = .relaying
     connection.pointee.connected = now
     connection.pointee.lastMoved = now
-    let hints = connection.pointee.clientHints
-    connection.pointee.relay.note(
-      .client, readable: hints.isReadable, writable: true, ended: hints.hasEnded,
-      urgent: hints.isUrgent, error: hints.hasError)
+    connection.pointee.note(connection.pointee.clientHints, of: .client)
+    connection.pointee.note(connection.pointee.upstreamHints, of: .upstream)
     if settings.idleTimeout != nil { armTimer(slot, connection) }
     if logs(.debug) {
       line.connectionOpened(
@@ -189,9 +187,9 @@ extension Worker {
     discard(slot)
   }
 
-  /// The counts of failures that were folded.
-  func reportFolded() {
-    while let (forward, failure, repeated) = fold.expired(now: now) {
+  /// The counts of failures whose window ends by then.
+  func reportFolded(_ end: Instant) {
+    while let (forward, failure, repeated) = fold.expired(now: end) {
       line.connectionFailedRepeatedly(
         target: settings.forwards[forward].target, failure: failure, repeated: repeated, at: .now)
       queueLine()

@@ -184,7 +184,9 @@ extension Worker {
     case .borrowPipe:
       lane.pipe = pipes.lend()
       if !lane.hasPipe { return .refused }
-    case .returnPipe: pipes.takeBack(lane.takePipe())
+    case .returnPipe:
+      pipes.takeBack(lane.takePipe())
+      schedulePipeTrim()
     case .discard:
       lane.freeStash()
       if lane.hasPipe {

@@ -6,6 +6,8 @@ struct PipePool: ~Copyable {
   private let free: UnsafeMutablePointer<Pipe>
   private var freeCount = 0
   private var made = 0
+  /// Whether a pipe was lent since `trim` was last asked.
+  private var wasUsed = false
   private let limit: Int
   private let capacity: Int32
 
@@ -21,8 +23,9 @@ struct PipePool: ~Copyable {
     free.deallocate()
   }
 
-  /// An empty pipe, of none when the share or the user's quota is used up.
+  /// An empty pipe, or none when the share or the user's quota is used up.
   mutating func lend() -> Pipe {
+    wasUsed = true
     if freeCount > 0 {
       freeCount -= 1
       return (free + freeCount).move()
@@ -41,6 +44,18 @@ struct PipePool: ~Copyable {
   mutating func takeBack(_ pipe: consuming Pipe) {
     (free + freeCount).initialize(to: pipe)
     freeCount += 1
+  }
+
+  var hasFree: Bool { freeCount > 0 }
+
+  /// Closes the free pipes when none was lent since the last time: idle costs nothing.
+  mutating func trim() {
+    if !wasUsed {
+      free.deinitialize(count: freeCount)
+      made -= freeCount
+      freeCount = 0
+    }
+    wasUsed = false
   }
 
   /// A lent pipe was closed with what it held.

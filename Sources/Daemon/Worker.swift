@@ -88,15 +88,12 @@ final class Worker {
   ) {
     switch connection.pointee.phase {
     case .relaying:
-      connection.pointee.relay.note(
-        end, readable: readiness.isReadable, writable: readiness.isWritable,
-        ended: readiness.hasEnded, urgent: readiness.isUrgent, error: readiness.hasError)
+      connection.pointee.note(readiness, of: end)
     case .new, .dialing, .short:
+      // Told once: what is not acted on now must be kept for when the relay begins.
       switch end {
-      case .client:
-        let bits = connection.pointee.clientHints.bits | readiness.bits
-        connection.pointee.clientHints = Readiness(bits: bits)
-      case .upstream: connection.pointee.hasUpstreamEvent = true
+      case .client: connection.pointee.clientHints.merge(readiness)
+      case .upstream: connection.pointee.upstreamHints.merge(readiness)
       }
     }
   }
@@ -137,7 +134,10 @@ final class Worker {
   private func followPhase() {
     let asked = shared.phase.load(ordering: .acquiring)
     guard asked != phase else { return }
-    if phase == .serving { leaveListeners() }
+    if phase == .serving {
+      reportFolded(Instant(nanoseconds: .max))
+      leaveListeners()
+    }
     phase = asked
     for slot in 0..<UInt32(table.slots) where table.isInUse(slot) {
       let connection = table.pointer(slot)

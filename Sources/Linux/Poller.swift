@@ -3,9 +3,13 @@ import CLinux
 
 /// What the kernel says of a descriptor. A hint: only a call's result changes state.
 public struct Readiness: Equatable, Sendable {
-  public let bits: UInt32
+  public var bits: UInt32
 
   @inlinable public init(bits: UInt32) { self.bits = bits }
+
+  public var isNothing: Bool { bits == 0 }
+
+  public mutating func merge(_ other: Readiness) { bits |= other.bits }
 
   @inlinable public var isReadable: Bool { bits & UInt32(LINUX_READABLE) != 0 }
   @inlinable public var isWritable: Bool { bits & UInt32(LINUX_WRITABLE) != 0 }

@@ -27,7 +27,7 @@ final class Sidecar: Sendable {
     if let chosen = environment["LISTEN_PORT"] {
       reserved = nil
       port = UInt16(chosen) ?? 0
-    } else if environment["FORWARDS"] != nil || environment["MODE"] == "sleep" {
+    } else if environment["FORWARDS", default: ""] != "" || environment["MODE"] == "sleep" {
       reserved = nil
       port = 0
     } else {
