@@ -138,7 +138,7 @@ final class Worker {
     let asked = shared.phase.load(ordering: .acquiring)
     guard asked != phase else { return }
     if phase == .serving {
-      reportFolded(Instant(nanoseconds: .max))
+      reportFolded(.never)
       leaveListeners()
     }
     phase = asked
