@@ -26,7 +26,7 @@ extension Worker {
       let slot = TimerKey.slot(key)
       let connection = table.pointer(slot)
       switch connection.pointee.phase {
-      case .new, .dialing, .short: dialExpired(slot, connection)
+      case .accepted, .met, .next, .dialing: dialExpired(slot, connection)
       case .relaying: relayExpired(slot, connection)
       }
     }

@@ -64,7 +64,7 @@ final class Shared: @unchecked Sendable {
     }
     self.doors = doors
     writer = try LogWriter(
-      rings: [supervisorLog] + doors.map { $0.log }, format: settings.logFormat)
+      workers: doors.map { $0.log }, supervisor: supervisorLog, format: settings.logFormat)
     supervisorWake = try EventCounter(blocking: false)
   }
 

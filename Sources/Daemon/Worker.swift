@@ -28,6 +28,7 @@ final class Worker {
   private var firstQueued: UInt32 = 0
   private var lastQueued: UInt32 = 0
   private var queuedCount = 0
+  private var hasQueuedLines = false
 
   init(index: Int, shared: Shared) {
     self.index = index
@@ -59,7 +60,10 @@ final class Worker {
       for index in 0..<count { handle(door.poller.event(index)) }
       while let key = timers.popExpired(now) { expire(key) }
       runQueue()
-      shared.writer.notify()
+      if hasQueuedLines {
+        hasQueuedLines = false
+        shared.writer.notify()
+      }
     }
   }
 
@@ -92,7 +96,7 @@ final class Worker {
     switch connection.pointee.phase {
     case .relaying:
       connection.pointee.note(readiness, of: end)
-    case .new, .dialing, .short:
+    case .accepted, .met, .next, .dialing:
       // Told once: what is not acted on now must be kept for when the relay begins.
       switch end {
       case .client: connection.pointee.clientHints.merge(readiness)
@@ -126,7 +130,7 @@ final class Worker {
       queuedCount -= 1
       connection.pointee.isQueued = false
       switch connection.pointee.phase {
-      case .new, .dialing, .short: dialTurn(slot, connection)
+      case .accepted, .met, .next, .dialing: dialTurn(slot, connection)
       case .relaying: relayTurn(slot, connection)
       }
     }
@@ -161,7 +165,10 @@ final class Worker {
   func logs(_ level: LogLevel) -> Bool { level <= settings.logLevel }
 
   /// Queues the line that was just built.
-  func queueLine() { door.log.append(line.bytes) }
+  func queueLine() {
+    door.log.append(line.bytes)
+    hasQueuedLines = true
+  }
 
   func target(of connection: UnsafeMutablePointer<Connection>) -> Target {
     settings.forwards[Int(connection.pointee.forward)].target
