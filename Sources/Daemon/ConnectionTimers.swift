@@ -1,5 +1,5 @@
-// Time's part in a connection: idle ends, bounded patience, and telling a vanished peer from a slow one.
-// A connection that idles has no timer at all, unless IDLE_TIMEOUT asks for one.
+// Time's part in a connection: idle ends, bounded patience, and telling a vanished peer from a slow
+// one. A connection that idles has no timer at all, unless IDLE_TIMEOUT asks for one.
 import Core
 import Linux
 

@@ -1,5 +1,5 @@
-// From an accepted client to an established connection: performs what Dial decides, and lets a client
-// go that left before the target was reached.
+// From an accepted client to an established connection: performs what Dial decides, and lets a
+// client go that left before the target was reached.
 import Core
 import Linux
 
@@ -159,7 +159,8 @@ extension Worker {
 
   // MARK: Clients that leave or are sent away
 
-  /// True for a client that is gone, or has ended its stream without a byte and is taken for a probe.
+  /// True for a client that is gone, or has ended its stream without a byte and is taken for a
+  /// probe.
   private func hasLeft(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
     switch connection.pointee.client.peek() {
     case .moved, .wouldBlock: false

@@ -1,10 +1,11 @@
-// Lines on their way from one thread to the log writer: a ring with one producer and one consumer. Never
-// waits; what finds no room is counted.
+// Lines on their way from one thread to the log writer: a ring with one producer and one consumer.
+// Never waits; what finds no room is counted.
 import Synchronization
 
 /// A bounded queue of bytes, written by one thread and read by another.
 final class LogRing: @unchecked Sendable {
-  /// Some hundred lines: a second of stalled output at a busy rate; a lost line is counted and said.
+  /// Some hundred lines: a second of stalled output at a busy rate; a lost line is counted and
+  /// said.
   static let capacity = 64 * 1024
 
   private let storage = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 8)

@@ -36,7 +36,8 @@ final class LogWriter: @unchecked Sendable {
     if isAsleep.exchange(false, ordering: .sequentiallyConsistent) { wake.signal() }
   }
 
-  /// Writes what is queued and ends; waits for that at most so long, because the reader may be gone.
+  /// Writes what is queued and ends; waits for that at most so long, because the reader may be
+  /// gone.
   func end(within limit: Nanoseconds) throws(Errno) {
     isEnding.store(true, ordering: .sequentiallyConsistent)
     wake.signal()

@@ -1,5 +1,6 @@
-// One thread's loop: wait, note what happened, let each connection with something to do have its turn.
-// What is done in a turn: Acceptor.swift, Connector.swift, Mover.swift, ConnectionTimers.swift.
+// One thread's loop: wait, note what happened, let each connection with something to do have its
+// turn. What is done in a turn: Acceptor.swift, Connector.swift, Mover.swift,
+// ConnectionTimers.swift.
 import Core
 import Linux
 import Synchronization
@@ -120,8 +121,8 @@ final class Worker {
     queuedCount += 1
   }
 
-  /// One turn for each that is queued now. Connections end in their turn and nowhere else, so the queue
-  /// never names one that is gone.
+  /// One turn for each that is queued now. Connections end in their turn and nowhere else, so the
+  /// queue never names one that is gone.
   private func runQueue() {
     for _ in 0..<queuedCount {
       let slot = firstQueued
