@@ -45,7 +45,8 @@ public struct Relay: Sendable {
 
   private var toUpstream = Flow()
   private var toClient = Flow()
-  private var errorPending: End?
+  private var clientHasError = false
+  private var upstreamHasError = false
   /// What ended first, or failed first.
   private var verdict: Verdict?
   private var failedEnd: End?
@@ -91,7 +92,8 @@ public struct Relay: Sendable {
     withFlow(from: end.other) { flow in
       if writable || ended || error { flow.targetMayWrite() }
     }
-    if error && failedEnd == nil { errorPending = end }
+    guard error && failedEnd != end else { return }
+    if end == .client { clientHasError = true } else { upstreamHasError = true }
   }
 
   /// A call on `end`'s socket failed: it takes and gives no more, except what it had sent before.
@@ -123,7 +125,8 @@ public struct Relay: Sendable {
   /// `everyByte` asks for acknowledgement of the last byte whatever the amount: the process is about
   /// to end, and its network with it.
   public mutating func next(_ rules: FlowRules, everyByte: Bool) -> Step {
-    if let end = errorPending { return .takeError(end) }
+    if clientHasError { return .takeError(.client) }
+    if upstreamHasError { return .takeError(.upstream) }
     let clientStep = toUpstream.next(rules)
     if clientStep != .wait && clientStep != .yield { return .move(from: .client, clientStep) }
     let upstreamStep = toClient.next(rules)
@@ -174,7 +177,7 @@ public struct Relay: Sendable {
 
   /// What `takeError` found; nil when there was no error after all.
   public mutating func recordError(of end: End, _ failure: EndFailure?) {
-    errorPending = nil
+    if end == .client { clientHasError = false } else { upstreamHasError = false }
     if let failure { fail(end, failure) }
   }
 

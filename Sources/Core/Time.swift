@@ -29,6 +29,9 @@ public struct Instant: Equatable, Comparable, Sendable {
 
   @inlinable public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
+  /// Later than any other.
+  public static let never = Instant(nanoseconds: .max)
+
   @inlinable public static func + (instant: Instant, span: Nanoseconds) -> Instant {
     Instant(nanoseconds: instant.nanoseconds &+ span.count)
   }

@@ -37,7 +37,6 @@ extension Worker {
   }
 
   func acceptFrom(_ listener: Listener) {
-    guard accepting.state == .watching else { return }
     for _ in 0..<accepting.batch where accepting.state == .watching {
       guard acceptOne(listener) else {
         accepting.batch = 1

@@ -21,6 +21,7 @@ struct Lane: ~Copyable {
   }
 }
 
+/// Ordered so that small fields fill the gaps between large ones: an idle connection costs this much.
 struct Connection: ~Copyable {
   enum Phase {
     /// Accepted; nothing done yet.
@@ -32,39 +33,40 @@ struct Connection: ~Copyable {
     case relaying
   }
 
+  let id: UInt64
+  let accepted: Instant
+  var lastMoved: Instant
+  let clientEndpoint: Endpoint
+  let forward: UInt16
+  /// Who comes after it in the queue of those that have something to do, when it is there itself.
+  var nextQueued: UInt32 = 0
+  var upstreamEndpoint: Endpoint?
+  var isQueued = false
+  var phase = Phase.new
+  var hasTimer = false
+  var deliveryChecks: UInt8 = 0
   let client: Socket
   var upstream = Socket(owning: -1)
-  let id: UInt64
-  let clientEndpoint: Endpoint
-  var upstreamEndpoint: Endpoint?
-  let forward: UInt16
-  var phase = Phase.new
-  /// In the queue of those that have something to do; and who comes after it there.
-  var isQueued = false
-  var nextQueued: UInt32 = 0
 
   // While dialing.
   var dial: Dial
+  var isClientWatched = false
   var addresses: [IPAddress] = []
   var clientHints = Readiness(bits: 0)
   var upstreamHints = Readiness(bits: 0)
-  var isClientWatched = false
-  var isUpstreamWatched = false
 
   // While relaying.
   var relay = Relay()
   var toUpstream = Lane()
   var toClient = Lane()
-  let accepted: Instant
-  var connected: Instant
-  var lastMoved: Instant
-  /// When one end has failed: how long the other may take what is held for it.
-  var patienceEnds: Instant?
-  var hasTimer = false
+  /// From accepting to the target's answer, in microseconds; up to an hour.
+  var connectMicroseconds: UInt32 = 0
+  var isUpstreamWatched = false
   /// The user timeout is off, because the window was closed: PeerWatch.swift.
   var isClientLifted = false
   var isUpstreamLifted = false
-  var deliveryChecks: UInt8 = 0
+  /// When one end has failed: how long the other may take what is held for it.
+  var patienceEnds = Instant.never
 
   init(
     client: consuming Socket, id: UInt64, endpoint: Endpoint, forward: UInt16, dial: Dial,
@@ -76,7 +78,6 @@ struct Connection: ~Copyable {
     self.forward = forward
     self.dial = dial
     accepted = now
-    connected = now
     lastMoved = now
   }
 

@@ -42,7 +42,7 @@ extension Worker {
     connection.pointee.hasTimer = false
     if let idle = settings.idleTimeout, connection.pointee.lastMoved + idle <= now {
       connection.pointee.relay.abort(.idleTimeout)
-    } else if let end = connection.pointee.patienceEnds, end <= now {
+    } else if connection.pointee.patienceEnds <= now {
       connection.pointee.relay.abort(.error)
     } else {
       let isOnTheWay = watchPeers(connection)
@@ -59,15 +59,16 @@ extension Worker {
   func armTimer(
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, watches: Bool = true
   ) {
-    var deadline = watches ? now + peerTimes.checkInterval : Instant(nanoseconds: .max)
+    var deadline = watches ? now + peerTimes.checkInterval : Instant.never
     if let idle = settings.idleTimeout {
       deadline = min(deadline, connection.pointee.lastMoved + idle)
     }
     let relay = connection.pointee.relay
     if relay.hasFailed {
-      let patience = connection.pointee.patienceEnds ?? now + settings.peerTimeout
-      connection.pointee.patienceEnds = patience
-      deadline = min(deadline, patience)
+      if connection.pointee.patienceEnds == .never {
+        connection.pointee.patienceEnds = now + settings.peerTimeout
+      }
+      deadline = min(deadline, connection.pointee.patienceEnds)
     }
     if relay.isDelivering { deadline = min(deadline, now + deliveryDelay(connection)) }
     timers.set(TimerKey.connection(slot), deadline)

@@ -131,7 +131,8 @@ extension Worker {
     timers.clear(TimerKey.connection(slot))
     connection.pointee.addresses = []
     connection.pointee.phase = .relaying
-    connection.pointee.connected = now
+    let connectTime = now - connection.pointee.accepted
+    connection.pointee.connectMicroseconds = UInt32(clamping: connectTime.count / 1_000)
     connection.pointee.lastMoved = now
     connection.pointee.note(connection.pointee.clientHints, of: .client)
     connection.pointee.note(connection.pointee.upstreamHints, of: .upstream)

@@ -38,10 +38,12 @@ final class LogRing: @unchecked Sendable {
     head.load(ordering: .sequentiallyConsistent) == tail.load(ordering: .relaxed)
   }
 
-  /// What lies in one piece at the front; `remove` takes it away once it is written.
-  func front() -> UnsafeRawBufferPointer {
+  /// What lies in one piece at the front, nil when nothing does; `remove` takes it away once it is
+  /// written.
+  func front() -> UnsafeRawBufferPointer? {
     let start = tail.load(ordering: .relaxed)
     let count = head.load(ordering: .acquiring) - start
+    guard count > 0 else { return nil }
     let offset = start % Self.capacity
     return UnsafeRawBufferPointer(
       start: storage + offset, count: min(count, Self.capacity - offset))

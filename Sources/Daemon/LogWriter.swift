@@ -65,9 +65,11 @@ final class LogWriter: @unchecked Sendable {
     var wroteSome = false
     var lost: UInt64 = 0
     for ring in rings {
-      let bytes = ring.front()
-      if !bytes.isEmpty {
+      // To the end of a line before another ring has its turn: the ring's end may cut one in two.
+      var endsLine = false
+      while !endsLine, let bytes = ring.front() {
         put(bytes)
+        endsLine = bytes.last == UInt8(ascii: "\n")
         ring.remove(bytes.count)
         wroteSome = true
       }

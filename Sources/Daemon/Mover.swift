@@ -219,7 +219,7 @@ extension Worker {
         upstream: connection.pointee.upstreamEndpoint,
         toTargetBytes: connection.pointee.relay.toUpstreamBytes,
         toClientBytes: connection.pointee.relay.toClientBytes,
-        connectTime: connection.pointee.connected - connection.pointee.accepted,
+        connectTime: Nanoseconds(count: Int64(connection.pointee.connectMicroseconds) * 1_000),
         duration: now - connection.pointee.accepted, endedBy: ending.endedBy,
         reason: ending.reason)
       line.connectionEnded(record, target: target(of: connection), at: .now)

@@ -75,7 +75,10 @@ final class Worker {
       guard let connection = table.find(slot, generation: generation) else { return }
       note(event.readiness, of: isUpstream ? .upstream : .client, connection)
       enqueue(slot, connection)
-    case .listener(let index): acceptFrom(shared.listeners[index])
+    case .listener(let index):
+      // After the worker has left them, an event of the same wait may still name a closed one.
+      guard accepting.state == .watching else { return }
+      acceptFrom(shared.listeners[index])
     case .arrival(let socket, let forward): adoptArrival(socket, forward)
     case .wake:
       door.wake.take()
@@ -135,7 +138,7 @@ final class Worker {
     let asked = shared.phase.load(ordering: .acquiring)
     guard asked != phase else { return }
     if phase == .serving {
-      reportFolded(Instant(nanoseconds: .max))
+      reportFolded(.never)
       leaveListeners()
     }
     phase = asked
