@@ -13,7 +13,7 @@ struct DescriptorLimitTests {
       try sidecar.process.allowDescriptors(0)
       let clients = try (0..<20).map { number in
         let client = try sidecar.connect()
-        try client.send("client \(number);")
+        try client.send("client \(number + 10);")
         return client
       }
       try expectNoSpin(sidecar)
@@ -21,7 +21,7 @@ struct DescriptorLimitTests {
       #expect(!target.isBeingCalled)
       try sidecar.process.allowManyDescriptors()
       let serving = target.serve(clients.count, with: echoOnce)
-      for (number, client) in clients.enumerated() { try client.expect("client \(number);") }
+      for (number, client) in clients.enumerated() { try client.expect("client \(number + 10);") }
       try serving.result()
     }
   }
@@ -37,7 +37,7 @@ struct DescriptorLimitTests {
       try sidecar.process.allowDescriptors(spare)
       let clients = try (0..<8).map { number in
         let client = try sidecar.connect()
-        try client.send("client \(number);")
+        try client.send("client \(number + 10);")
         return client
       }
       try expectNoSpin(sidecar)
@@ -49,7 +49,7 @@ struct DescriptorLimitTests {
       try atTheSameTime(
         clients.enumerated().map { number, client in
           {
-            try client.expect("client \(number);")
+            try client.expect("client \(number + 10);")
             try client.expect(.closed)
             client.close()
           }
@@ -76,7 +76,7 @@ struct DescriptorLimitTests {
   }
 
   private func echoOnce(_ upstream: Peer) throws {
-    try upstream.send(upstream.receive(exactly: 9))
+    try upstream.send(upstream.receive(exactly: 10))
     upstream.close()
   }
 

@@ -50,6 +50,9 @@ final class ChildProcess: @unchecked Sendable {
 
   deinit { kill() }
 
+  /// In words, for reports.
+  var state: String { condition.withLock { ended.map { "has ended by \($0)" } ?? "runs" } }
+
   var hasEnded: Bool { condition.withLock { ended != nil } }
 
   /// Sends `signal`, unless the process has ended and its id may be another's.

@@ -59,7 +59,8 @@ extension ChildProcess {
   /// Lets it open `spare` descriptors beyond those it has, and no more (prlimit(2), RLIMIT_NOFILE).
   func allowDescriptors(_ spare: Int) throws {
     let taken = Set(try entries("fd").compactMap { Int($0) })
-    let limit = (0...).lazy.filter { !taken.contains($0) }.dropFirst(spare).first!
+    let free = (0...taken.count + spare).filter { !taken.contains($0) }
+    let limit = free[spare]
     try run("prlimit", "--pid=\(id)", "--nofile=\(limit):")
   }
 

@@ -78,7 +78,10 @@ final class Sidecar: Sendable {
     if line == nil { throw Failure("it did not start") }
   }
 
-  func count(of message: String) -> Int { log.count { $0.message.hasPrefix(message) } }
+  /// How many lines have a message that begins so.
+  func count(of message: String) -> Int {
+    process.output.lines.count { $0.contains(message) && LogLine($0).message.hasPrefix(message) }
+  }
 
   // MARK: Connections
 
@@ -154,7 +157,9 @@ func withSidecar(
     if !sidecar.process.errors.lines.isEmpty { throw Failure("it wrote to standard error") }
   } catch {
     let said = sidecar.process.output.lines.suffix(20) + sidecar.process.errors.lines
-    throw Failure("\(error)\nthe daemon's last lines:\n\(said.joined(separator: "\n"))")
+    throw Failure(
+      "\(error)\nthe daemon \(sidecar.process.state); its last lines:\n"
+        + said.joined(separator: "\n"))
   }
 }
 
