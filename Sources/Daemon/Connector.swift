@@ -19,7 +19,10 @@ extension Worker {
   private var probeGrace: Nanoseconds { .milliseconds(1) }
 
   func dialTurn(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
-    guard !isCutting else { return endUnreached(slot, connection) }
+    if let reason = phase.cutReason {
+      connection.pointee.relay.abort(reason)
+      return close(slot, connection, resetClient: true, resetUpstream: true)
+    }
     let hints = connection.pointee.clientHints
     if hints.hasEnded || hints.hasError, hasLeft(connection) { return absorb(slot, connection) }
     switch connection.pointee.phase {
