@@ -14,8 +14,9 @@ extension Worker {
   /// How long to wait for others to give descriptors or memory back.
   private var shortageDelay: Nanoseconds { .milliseconds(50) }
 
-  /// How long a client that has said nothing may take to show that it is a probe. `nc -z` and health
-  /// checks close within microseconds; a client of a server that greets first waits this long once.
+  /// How long a client that has said nothing may take to show that it is a probe. `nc -z` and
+  /// health checks close within microseconds; a client of a server that greets first waits this
+  /// long once.
   private var probeGrace: Nanoseconds { .milliseconds(1) }
 
   func dialTurn(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
