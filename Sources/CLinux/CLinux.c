@@ -1,5 +1,5 @@
-// Each function is one call, with EINTR retried where the call may be repeated, and the error number
-// in place of errno. Decides nothing.
+// Each function is one call, with EINTR retried where the call may be repeated, and the error
+// number in place of errno. Decides nothing.
 #define _GNU_SOURCE
 #include "CLinux.h"
 
@@ -19,6 +19,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -50,7 +51,9 @@ union any_address {
     struct sockaddr_in6 v6;
 };
 
-static int is_mapped(const struct linux_address *a) { return a->high == 0 && a->low >> 32 == 0xffff; }
+static int is_mapped(const struct linux_address *a) {
+    return a->high == 0 && a->low >> 32 == 0xffff;
+}
 
 static socklen_t encode(const struct linux_address *a, int ipv6, union any_address *out) {
     memset(out, 0, sizeof *out);
@@ -84,7 +87,8 @@ static void decode(const union any_address *in, struct linux_address *a) {
 // Sockets.
 
 int32_t linux_socket(int32_t ipv6) {
-    return OR_ERRNO(socket(ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    int32_t family = ipv6 ? AF_INET6 : AF_INET;
+    return OR_ERRNO(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
 int32_t linux_bind(int32_t socket, const struct linux_address *address, int32_t ipv6) {
@@ -151,7 +155,8 @@ int32_t linux_set_option(int32_t socket, int32_t option, int32_t value) {
         [LINUX_URGENT_INLINE] = {SOL_SOCKET, SO_OOBINLINE},
         [LINUX_IPV6_ONLY] = {IPPROTO_IPV6, IPV6_V6ONLY},
     };
-    return OR_ERRNO(setsockopt(socket, known[option].level, known[option].name, &value, sizeof value));
+    return OR_ERRNO(
+        setsockopt(socket, known[option].level, known[option].name, &value, sizeof value));
 }
 
 int32_t linux_reset_on_close(int32_t socket) {
@@ -224,7 +229,8 @@ int64_t linux_splice(int32_t source, int32_t target, size_t count) {
 
 int32_t linux_poller(void) { return OR_ERRNO(epoll_create1(EPOLL_CLOEXEC)); }
 
-static int32_t control(int poller, int operation, int descriptor, uint32_t interest, uint64_t token) {
+static int32_t control(
+    int poller, int operation, int descriptor, uint32_t interest, uint64_t token) {
     struct epoll_event event = {.events = interest, .data.u64 = token};
     return OR_ERRNO(epoll_ctl(poller, operation, descriptor, &event));
 }
@@ -325,11 +331,15 @@ void linux_exit(int32_t code) { _exit(code); }
 struct thread {
     void (*body)(void *);
     void *argument;
+    const char *name;
 };
 
 static void *run_thread(void *opaque) {
     struct thread thread = *(struct thread *)opaque;
     free(opaque);
+    // pthread_setname_np(3) would bring musl's printf along: 15 KB, and floating-point helpers that
+    // the aarch64 build has none of.
+    prctl(PR_SET_NAME, thread.name);
     thread.body(thread.argument);
     return NULL;
 }
@@ -337,14 +347,13 @@ static void *run_thread(void *opaque) {
 int32_t linux_thread(void (*body)(void *), void *argument, const char *name) {
     struct thread *thread = malloc(sizeof *thread);
     if (thread == NULL) return -ENOMEM;
-    *thread = (struct thread){body, argument};
+    *thread = (struct thread){body, argument, name};
     pthread_t handle;
     int error = pthread_create(&handle, NULL, run_thread, thread);
     if (error != 0) {
         free(thread);
         return -error;
     }
-    pthread_setname_np(handle, name);
     pthread_detach(handle);
     return 0;
 }

@@ -7,7 +7,8 @@ extension IPAddress {
   /// 127.0.0.0/8 and ::1.
   public var isLoopback: Bool { isIPv4 ? ipv4Octet == 127 : high == 0 && low == 1 }
 
-  /// 224.0.0.0/4 and ff00::/8; the broadcast address 255.255.255.255 too, which is no one host either.
+  /// 224.0.0.0/4 and ff00::/8; the broadcast address 255.255.255.255 too, which is no one host
+  /// either.
   public var isMulticast: Bool {
     isIPv4 ? 224...239 ~= ipv4Octet || low == ipv4Prefix | 0xffff_ffff : high >> 56 == 0xff
   }

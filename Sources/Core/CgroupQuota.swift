@@ -46,7 +46,8 @@ private func list(_ text: ArraySlice<UInt8>, includes name: StaticString) -> Boo
   text.split(separator: UInt8(ascii: ",")).contains { $0.equals(name) }
 }
 
-/// CPUs by cgroup v2's `cpu.max`, such as `200000 100000`, rounded up. Nil: no limit, or no such file.
+/// CPUs by cgroup v2's `cpu.max`, such as `200000 100000`, rounded up. Nil: no limit, or no such
+/// file.
 public func cpuCount(cpuMax bytes: [UInt8]) -> Int? {
   let fields = trimSpaces(bytes[...]).split(separator: UInt8(ascii: " "))
   guard fields.count == 2 else { return nil }

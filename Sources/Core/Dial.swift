@@ -1,5 +1,5 @@
-// Making the connection to the target: which address next, and until when. One after the other, each
-// within its share of CONNECT_TIMEOUT. Makes no call; `now` is an argument.
+// Making the connection to the target: which address next, and until when. One after the other,
+// each within its share of CONNECT_TIMEOUT. Makes no call; `now` is an argument.
 
 /// The state of connecting for one client.
 public struct Dial: Sendable {

@@ -1,6 +1,7 @@
 // An IP address and a port, in one flat value for both families. Text forms: AddressText.swift.
 
-/// An IPv6 address, or an IPv4 address in its mapped form ::ffff:a.b.c.d (RFC 4291, section 2.5.5.2).
+/// An IPv6 address, or an IPv4 address in its mapped form ::ffff:a.b.c.d (RFC 4291, section
+/// 2.5.5.2).
 public struct IPAddress: Equatable, Sendable {
   /// The first and the last eight octets, most significant octet first.
   public var high: UInt64

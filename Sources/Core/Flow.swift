@@ -3,8 +3,8 @@
 
 /// The constants a flow decides by.
 public struct FlowRules: Sendable {
-  /// One read of the copying way: the size of a worker's buffer. Above the 16 KiB in which databases
-  /// send rows and small enough to stay in the processor's nearest caches.
+  /// One read of the copying way: the size of a worker's buffer. Above the 16 KiB in which
+  /// databases send rows and small enough to stay in the processor's nearest caches.
   public var bufferBytes: Int32 = 32 * 1024
   /// One fill of a pipe: its capacity.
   public var pipeBytes: Int32 = 256 * 1024

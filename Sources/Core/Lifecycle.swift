@@ -1,5 +1,5 @@
-// From the first signal to the exit: when to stop accepting, how long to let connections finish, when
-// to cut what is left. Makes no call; `now` is an argument.
+// From the first signal to the exit: when to stop accepting, how long to let connections finish,
+// when to cut what is left. Makes no call; `now` is an argument.
 
 /// The process's way out.
 public struct Lifecycle: Sendable {

@@ -16,9 +16,11 @@ public struct Limits: Equatable, Sendable {
   static let maxPipesPerWorker = 128
 
   /// - Parameters:
+  ///   - settings: what was asked for.
   ///   - descriptors: RLIMIT_NOFILE.
   ///   - cpus: what affinity and quota leave.
   ///   - pipeQuotaPages: fs.pipe-user-pages-soft in pages of 4 KiB; zero means no quota (proc(5)).
+  ///   - pipeBytes: what one pipe holds (pipe(7), 64 KiB by default).
   public init(
     settings: Settings, descriptors: Int, cpus: Int, pipeQuotaPages: Int, pipeBytes: Int
   ) {

@@ -170,8 +170,8 @@ extension LogLine {
     }
   }
 
-  /// Appends `value` as it stands between quotes. A byte that is no printable ASCII is \xNN in text,
-  /// and in JSON \u00NN, as if it were Latin-1: nothing is lost or taken for an escape.
+  /// Appends `value` as it stands between quotes. A byte that is no printable ASCII is \xNN in
+  /// text, and in JSON \u00NN, as if it were Latin-1: nothing is lost or taken for an escape.
   private mutating func appendEscaped(_ value: UnsafeBufferPointer<UInt8>) {
     let end = draft.count + Self.valueLimit
     var rest = value[...]

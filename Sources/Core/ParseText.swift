@@ -36,8 +36,9 @@ public func parseDuration(_ text: ArraySlice<UInt8>) -> Nanoseconds? {
   return overflow ? nil : Int64(exactly: product).map(Nanoseconds.init(count:))
 }
 
-/// What a file of the kernel's with one number holds, such as pipe-user-pages-soft or, negative when
-/// there is no limit, cfs_quota_us. Spaces and line breaks around the number are not part of it.
+/// What a file of the kernel's with one number holds, such as pipe-user-pages-soft or, negative
+/// when there is no limit, cfs_quota_us. Spaces and line breaks around the number are not part of
+/// it.
 public func parseNumberFile(_ bytes: [UInt8]) -> Int64? {
   var text = trimSpaces(bytes[...])
   let isNegative = text.first == UInt8(ascii: "-")

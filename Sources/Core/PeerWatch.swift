@@ -1,13 +1,14 @@
-// Telling a peer that has vanished from one that only does not read. TCP_USER_TIMEOUT alone cannot: the
-// kernel ends a live connection, too, whose peer keeps its window closed for that long (tcp_timer.c).
+// Telling a peer that has vanished from one that only does not read. TCP_USER_TIMEOUT alone cannot:
+// the kernel ends a live connection, too, whose peer keeps its window closed for that long
+// (tcp_timer.c).
 
 /// The keepalive times that follow from PEER_TIMEOUT.
 public struct PeerTimes: Equatable, Sendable {
   public let keepaliveIdleSeconds: Int32
   public let keepaliveIntervalSeconds: Int32
   public let userTimeoutMilliseconds: Int32
-  /// How often a connection with bytes on the way is looked at: often enough that a closed window is
-  /// seen before the user timeout ends.
+  /// How often a connection with bytes on the way is looked at: often enough that a closed window
+  /// is seen before the user timeout ends.
   public let checkInterval: Nanoseconds
 
   /// Idle for a third of the time, a probe each sixth, and gone after two thirds without an

@@ -39,8 +39,8 @@ public struct Relay: Sendable {
     public var reason: EndReason
   }
 
-  /// Above this an end that closed early may still be reading when the last byte is with its kernel.
-  /// Less fits into any receive window, and a short connection is spared the question.
+  /// Above this an end that closed early may still be reading when the last byte is with its
+  /// kernel. Less fits into any receive window, and a short connection is spared the question.
   static let checkedAboveBytes: UInt64 = 32 * 1024
 
   private var toUpstream = Flow()
@@ -122,8 +122,8 @@ public struct Relay: Sendable {
 
   // MARK: The next step
 
-  /// `everyByte` asks for acknowledgement of the last byte whatever the amount: the process is about
-  /// to end, and its network with it.
+  /// `everyByte` asks for acknowledgement of the last byte whatever the amount: the process is
+  /// about to end, and its network with it.
   public mutating func next(_ rules: FlowRules, everyByte: Bool) -> Step {
     if clientHasError { return .takeError(.client) }
     if upstreamHasError { return .takeError(.upstream) }

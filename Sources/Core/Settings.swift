@@ -8,7 +8,8 @@ public struct Settings: Equatable, Sendable {
   public enum ProbePolicy: Sendable {
     /// Nothing of it reaches the target.
     case absorb
-    /// The target sees a connection that opens and ends, for protocols in which that says something.
+    /// The target sees a connection that opens and ends, for protocols in which that says
+    /// something.
     case forward
   }
 

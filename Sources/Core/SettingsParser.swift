@@ -1,5 +1,5 @@
-// Reads the variables, and finds every fault of a configuration in one go: no variable's fault hides
-// another's. Hosts: HostText.swift. The list of forwards: ForwardsParser.swift.
+// Reads the variables, and finds every fault of a configuration in one go: no variable's fault
+// hides another's. Hosts: HostText.swift. The list of forwards: ForwardsParser.swift.
 
 /// In the order in which faults are reported.
 enum Variable: Int, CaseIterable {

@@ -1,5 +1,5 @@
-// Deadlines of numbered things, at most one each: a binary heap that knows where everyone is, so that
-// a deadline is moved or dropped in place. Reads no clock.
+// Deadlines of numbered things, at most one each: a binary heap that knows where everyone is, so
+// that a deadline is moved or dropped in place. Reads no clock.
 
 /// Deadlines by number. Setting, clearing and taking the earliest cost O(log n).
 public struct Timers: Sendable {

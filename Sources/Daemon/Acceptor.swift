@@ -1,5 +1,5 @@
-// Taking clients from the listeners: in small batches, evenly over the workers, and paused at a limit
-// instead of dropping anybody.
+// Taking clients from the listeners: in small batches, evenly over the workers, and paused at a
+// limit instead of dropping anybody.
 import Core
 import Linux
 import Synchronization
@@ -16,7 +16,8 @@ struct Accepting {
   }
 
   var state = State.watching
-  /// Grows while the listener still has clients after a batch, so that a lone client costs one call.
+  /// Grows while the listener still has clients after a batch, so that a lone client costs one
+  /// call.
   var batch = 1
   var hasSaidShortage = false
   var hasSaidLimit = false
@@ -159,7 +160,8 @@ extension Worker {
 
   // MARK: The end
 
-  /// Takes those who wait in the backlog, because closing the listener would reset them, and leaves.
+  /// Takes those who wait in the backlog, because closing the listener would reset them, and
+  /// leaves.
   func leaveListeners() {
     guard accepting.state != .left else { return }
     for listener in shared.listeners {

@@ -24,12 +24,14 @@ struct Lane: ~Copyable {
 /// Ordered so that small fields fill the gaps between large ones: an idle connection costs this much.
 struct Connection: ~Copyable {
   enum Phase {
-    /// Accepted; nothing done yet.
-    case new
-    /// Towards the target.
+    /// Nothing done yet.
+    case accepted
+    /// Watched: its first byte, its end or the end of the grace decides.
+    case met
+    /// To be dialled for as soon as it has its turn, or its timer ends.
+    case next
+    /// On the way to the target.
     case dialing
-    /// Waiting for a descriptor or for memory to dial with.
-    case short
     case relaying
   }
 
@@ -42,7 +44,7 @@ struct Connection: ~Copyable {
   var nextQueued: UInt32 = 0
   var upstreamEndpoint: Endpoint?
   var isQueued = false
-  var phase = Phase.new
+  var phase = Phase.accepted
   var hasTimer = false
   var deliveryChecks: UInt8 = 0
   let client: Socket
@@ -50,7 +52,6 @@ struct Connection: ~Copyable {
 
   // While dialing.
   var dial: Dial
-  var isClientWatched = false
   var addresses: [IPAddress] = []
   var clientHints = Readiness(bits: 0)
   var upstreamHints = Readiness(bits: 0)

@@ -1,5 +1,5 @@
-// Time's part in a connection: idle ends, bounded patience, and telling a vanished peer from a slow one.
-// A connection that idles has no timer at all, unless IDLE_TIMEOUT asks for one.
+// Time's part in a connection: idle ends, bounded patience, and telling a vanished peer from a slow
+// one. A connection that idles has no timer at all, unless IDLE_TIMEOUT asks for one.
 import Core
 import Linux
 
@@ -26,7 +26,7 @@ extension Worker {
       let slot = TimerKey.slot(key)
       let connection = table.pointer(slot)
       switch connection.pointee.phase {
-      case .new, .dialing, .short: dialExpired(slot, connection)
+      case .accepted, .met, .next, .dialing: dialExpired(slot, connection)
       case .relaying: relayExpired(slot, connection)
       }
     }

@@ -1,5 +1,5 @@
-// From an accepted client to an established connection: performs what Dial decides, and lets a client
-// go that left before the target was reached.
+// From an accepted client to an established connection: performs what Dial decides, and lets a
+// client go that left before the target was reached.
 import Core
 import Linux
 
@@ -14,15 +14,22 @@ extension Worker {
   /// How long to wait for others to give descriptors or memory back.
   private var shortageDelay: Nanoseconds { .milliseconds(50) }
 
+  /// How long a client that has said nothing may take to show that it is a probe. `nc -z` and health
+  /// checks close within microseconds; a client of a server that greets first waits this long once.
+  private var probeGrace: Nanoseconds { .milliseconds(1) }
+
   func dialTurn(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
-    guard !isCutting else { return endUnreached(slot, connection) }
+    if let reason = phase.cutReason {
+      connection.pointee.relay.abort(reason)
+      return close(slot, connection, resetClient: true, resetUpstream: true)
+    }
+    let hints = connection.pointee.clientHints
+    if hints.hasEnded || hints.hasError, hasLeft(connection) { return absorb(slot, connection) }
     switch connection.pointee.phase {
-    case .new, .short: dialNext(slot, connection)
+    case .accepted: meet(slot, connection)
+    case .met: if hints.isReadable || hints.hasEnded { dialNext(slot, connection) }
+    case .next: dialNext(slot, connection)
     case .dialing:
-      let hints = connection.pointee.clientHints
-      if hints.hasEnded || hints.hasError, hasLeft(connection) {
-        return absorb(slot, connection)
-      }
       if !connection.pointee.upstreamHints.isNothing {
         judge(slot, connection, connect(connection))
       }
@@ -30,16 +37,35 @@ extension Worker {
     }
   }
 
+  /// Watches the client, and waits for its first byte or its end before the target hears of it.
+  private func meet(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    do throws(Errno) {
+      let token = Token.connection(
+        slot: slot, generation: table.generation(slot), isUpstream: false)
+      try watch(
+        connection.pointee.client.number, with: door.poller.number, for: .changes,
+        token: token.bits)
+    } catch {
+      return giveUp(slot, connection, Failure(error))
+    }
+    switch settings.probes {
+    case .absorb:
+      connection.pointee.phase = .met
+      timers.set(TimerKey.connection(slot), now + probeGrace)
+    case .forward: dialNext(slot, connection)
+    }
+  }
+
   /// CONNECT_TIMEOUT, or this address's share of it, is over.
   func dialExpired(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     switch connection.pointee.phase {
-    case .new, .short: enqueue(slot, connection)
+    case .accepted, .met, .next: connection.pointee.phase = .next
     case .dialing:
       connection.pointee.dial.fail(.timedOut)
-      connection.pointee.phase = .new
-      enqueue(slot, connection)
+      connection.pointee.phase = .next
     case .relaying: preconditionFailure("the target is reached already")
     }
+    enqueue(slot, connection)
   }
 
   private func dialNext(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
@@ -57,8 +83,6 @@ extension Worker {
       } catch {
         return failAttempt(slot, connection, Failure(error))
       }
-      // After the socket is made, so that a client that is about to leave has the time.
-      if hasLeft(connection) { return absorb(slot, connection) }
       connection.pointee.phase = .dialing
       timers.set(TimerKey.connection(slot), until)
       judge(slot, connection, connect(connection))
@@ -74,34 +98,24 @@ extension Worker {
   ) {
     switch result {
     case .failed(let error): failAttempt(slot, connection, Failure(error))
-    case .inProgress:
-      guard watchBoth(slot, connection) else { return }
-    case .connected:
-      guard watchBoth(slot, connection) else { return }
-      beginRelaying(slot, connection)
+    case .inProgress: watchUpstream(slot, connection)
+    case .connected: if watchUpstream(slot, connection) { beginRelaying(slot, connection) }
     }
   }
 
-  /// Watches each end once, as soon as there is something to wait for. The second call does nothing.
-  private func watchBoth(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) -> Bool {
-    let generation = table.generation(slot)
-    let (client, upstream) = (
-      Token.connection(slot: slot, generation: generation, isUpstream: false).bits,
-      Token.connection(slot: slot, generation: generation, isUpstream: true).bits
-    )
+  /// Once for each attempt. False when the attempt has failed with it.
+  @discardableResult
+  private func watchUpstream(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>
+  ) -> Bool {
+    guard !connection.pointee.isUpstreamWatched else { return true }
     do throws(Errno) {
-      if !connection.pointee.isClientWatched {
-        try watch(
-          connection.pointee.client.number, with: door.poller.number, for: .changes,
-          token: client)
-        connection.pointee.isClientWatched = true
-      }
-      if !connection.pointee.isUpstreamWatched {
-        try watch(
-          connection.pointee.upstream.number, with: door.poller.number, for: .changes,
-          token: upstream)
-        connection.pointee.isUpstreamWatched = true
-      }
+      let token = Token.connection(
+        slot: slot, generation: table.generation(slot), isUpstream: true)
+      try watch(
+        connection.pointee.upstream.number, with: door.poller.number, for: .changes,
+        token: token.bits)
+      connection.pointee.isUpstreamWatched = true
       return true
     } catch {
       failAttempt(slot, connection, Failure(error))
@@ -115,12 +129,12 @@ extension Worker {
     connection.pointee.isUpstreamWatched = false
     if failure.isShortage {
       connection.pointee.dial.retry(failure)
-      connection.pointee.phase = .short
+      connection.pointee.phase = .next
       connection.pointee.upstream = Socket(owning: -1)
       timers.set(TimerKey.connection(slot), now + shortageDelay)
     } else {
       connection.pointee.dial.fail(failure)
-      connection.pointee.phase = .new
+      connection.pointee.phase = .next
       enqueue(slot, connection)
     }
   }
@@ -148,7 +162,8 @@ extension Worker {
 
   // MARK: Clients that leave or are sent away
 
-  /// True for a client that is gone, or has ended its stream without a byte and is taken for a probe.
+  /// True for a client that is gone, or has ended its stream without a byte and is taken for a
+  /// probe.
   private func hasLeft(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
     switch connection.pointee.client.peek() {
     case .moved, .wouldBlock: false

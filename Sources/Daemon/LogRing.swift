@@ -1,10 +1,11 @@
-// Lines on their way from one thread to the log writer: a ring with one producer and one consumer. Never
-// waits; what finds no room is counted.
+// Lines on their way from one thread to the log writer: a ring with one producer and one consumer.
+// Never waits; what finds no room is counted.
 import Synchronization
 
 /// A bounded queue of bytes, written by one thread and read by another.
 final class LogRing: @unchecked Sendable {
-  /// Some hundred lines: a second of stalled output at a busy rate; a lost line is counted and said.
+  /// Some hundred lines: a second of stalled output at a busy rate; a lost line is counted and
+  /// said.
   static let capacity = 64 * 1024
 
   private let storage = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 8)
@@ -34,19 +35,19 @@ final class LogRing: @unchecked Sendable {
     head.store(start + line.count, ordering: .sequentiallyConsistent)
   }
 
-  var isEmpty: Bool {
-    head.load(ordering: .sequentiallyConsistent) == tail.load(ordering: .relaxed)
-  }
+  var isEmpty: Bool { end == tail.load(ordering: .relaxed) }
 
-  /// What lies in one piece at the front, nil when nothing does; `remove` takes it away once it is
+  /// How far the producer has come.
+  var end: Int { head.load(ordering: .sequentiallyConsistent) }
+
+  /// What lies in one piece before `end`, nil when nothing does; `remove` takes it away once it is
   /// written.
-  func front() -> UnsafeRawBufferPointer? {
+  func front(before end: Int) -> UnsafeRawBufferPointer? {
     let start = tail.load(ordering: .relaxed)
-    let count = head.load(ordering: .acquiring) - start
-    guard count > 0 else { return nil }
+    guard start < end else { return nil }
     let offset = start % Self.capacity
     return UnsafeRawBufferPointer(
-      start: storage + offset, count: min(count, Self.capacity - offset))
+      start: storage + offset, count: min(end - start, Self.capacity - offset))
   }
 
   func remove(_ count: Int) {

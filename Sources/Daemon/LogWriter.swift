@@ -6,17 +6,18 @@ import Synchronization
 
 /// Takes lines from every ring to standard output.
 final class LogWriter: @unchecked Sendable {
-  private let rings: [LogRing]
+  private let workers: [LogRing]
+  private let supervisor: LogRing
   private let wake: EventCounter
   private let isAsleep = Atomic<Bool>(false)
   private let isEnding = Atomic<Bool>(false)
-  private let hasEnded = Atomic<Bool>(false)
   /// Told when everything is written, after `end`.
   private let ended: EventCounter
   private var line: LogLine
 
-  init(rings: [LogRing], format: LogFormat) throws(Errno) {
-    self.rings = rings
+  init(workers: [LogRing], supervisor: LogRing, format: LogFormat) throws(Errno) {
+    self.workers = workers
+    self.supervisor = supervisor
     line = LogLine(format: format)
     wake = try EventCounter(blocking: true)
     ended = try EventCounter(blocking: false)
@@ -35,7 +36,8 @@ final class LogWriter: @unchecked Sendable {
     if isAsleep.exchange(false, ordering: .sequentiallyConsistent) { wake.signal() }
   }
 
-  /// Writes what is queued and ends; waits for that at most so long, because the reader may be gone.
+  /// Writes what is queued and ends; waits for that at most so long, because the reader may be
+  /// gone.
   func end(within limit: Nanoseconds) throws(Errno) {
     isEnding.store(true, ordering: .sequentiallyConsistent)
     wake.signal()
@@ -51,7 +53,7 @@ final class LogWriter: @unchecked Sendable {
       if isEnding.load(ordering: .sequentiallyConsistent) { break }
       isAsleep.store(true, ordering: .sequentiallyConsistent)
       // A line that was queued before the flag was up gave no signal.
-      if rings.contains(where: { !$0.isEmpty }) {
+      if !supervisor.isEmpty || workers.contains(where: { !$0.isEmpty }) {
         isAsleep.store(false, ordering: .sequentiallyConsistent)
         continue
       }
@@ -61,24 +63,30 @@ final class LogWriter: @unchecked Sendable {
     ended.signal()
   }
 
+  /// Each ring's lines as of now, the supervisor's last: what it says of connections that have ended
+  /// comes after what the workers say of them.
   private func drain() -> Bool {
+    let supervisorEnd = supervisor.end
     var wroteSome = false
-    var lost: UInt64 = 0
-    for ring in rings {
-      // To the end of a line before another ring has its turn: the ring's end may cut one in two.
-      var endsLine = false
-      while !endsLine, let bytes = ring.front() {
-        put(bytes)
-        endsLine = bytes.last == UInt8(ascii: "\n")
-        ring.remove(bytes.count)
-        wroteSome = true
-      }
-      lost += ring.takeLost()
-    }
+    for ring in workers where write(ring, before: ring.end) { wroteSome = true }
+    if write(supervisor, before: supervisorEnd) { wroteSome = true }
+    var lost = supervisor.takeLost()
+    for ring in workers { lost += ring.takeLost() }
     guard lost > 0 else { return wroteSome }
     line.linesLost(lost, at: .now)
     line.bytes.withUnsafeBytes { put($0) }
     return true
+  }
+
+  /// Whole lines, because `end` is the end of one: the ring's own end may cut one in two.
+  private func write(_ ring: LogRing, before end: Int) -> Bool {
+    var wroteSome = false
+    while let bytes = ring.front(before: end) {
+      put(bytes)
+      ring.remove(bytes.count)
+      wroteSome = true
+    }
+    return wroteSome
   }
 
   /// Output that is closed or broken swallows the log; forwarding goes on.

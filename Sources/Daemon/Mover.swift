@@ -1,5 +1,6 @@
-// A turn of an established connection: performs the relay's steps, one system call each, and reports
-// what came of them. The hot path: nothing here allocates but a stash, when a peer does not read.
+// A turn of an established connection: performs the relay's steps, one system call each, and
+// reports what came of them. The hot path: nothing here allocates but a stash, when a peer does not
+// read.
 import Core
 import Linux
 import Synchronization
@@ -206,7 +207,8 @@ extension Worker {
 
   // MARK: The end
 
-  private func close(
+  /// Closes both ends, resets those that must not take this for an orderly end, and says so.
+  func close(
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, resetClient: Bool,
     resetUpstream: Bool
   ) {

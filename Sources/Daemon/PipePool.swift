@@ -1,5 +1,5 @@
-// The pipes of one worker, lent while bytes are in flight. Never makes more than its share of the quota,
-// and never keeps one that is not empty.
+// The pipes of one worker, lent while bytes are in flight. Never makes more than its share of the
+// quota, and never keeps one that is not empty.
 import Linux
 
 struct PipePool: ~Copyable {

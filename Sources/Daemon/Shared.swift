@@ -37,6 +37,15 @@ enum Phase: UInt8, AtomicRepresentable {
   case draining
   case cutAfterDrainTimeout
   case cutAfterSecondSignal
+
+  /// Why every connection is to be ended; nil while they are not.
+  var cutReason: EndReason? {
+    switch self {
+    case .serving, .draining: nil
+    case .cutAfterDrainTimeout: .drainTimeout
+    case .cutAfterSecondSignal: .secondSignal
+    }
+  }
 }
 
 final class Shared: @unchecked Sendable {
@@ -64,7 +73,7 @@ final class Shared: @unchecked Sendable {
     }
     self.doors = doors
     writer = try LogWriter(
-      rings: [supervisorLog] + doors.map { $0.log }, format: settings.logFormat)
+      workers: doors.map { $0.log }, supervisor: supervisorLog, format: settings.logFormat)
     supervisorWake = try EventCounter(blocking: false)
   }
 

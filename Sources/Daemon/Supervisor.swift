@@ -1,5 +1,5 @@
-// The main thread: opens the listeners, starts the workers, and then waits for signals. Performs what
-// Lifecycle decides; as PID 1 it reaps what others leave behind.
+// The main thread: opens the listeners, starts the workers, and then waits for signals. Performs
+// what Lifecycle decides; as PID 1 it reaps what others leave behind.
 import Core
 import Linux
 import Synchronization
@@ -103,8 +103,8 @@ final class Supervisor {
     for door in shared.doors { door.wake.signal() }
   }
 
-  /// Each worker takes who waits in the backlog and leaves; then the listeners are closed. A worker in
-  /// the middle of a turn answers within it: microseconds.
+  /// Each worker takes who waits in the backlog and leaves; then the listeners are closed. A worker
+  /// in the middle of a turn answers within it: microseconds.
   private func closeListeners() {
     tellWorkers(.draining)
     while shared.closedDoors.load(ordering: .sequentiallyConsistent) < shared.doors.count {

@@ -9,7 +9,8 @@ enum Token {
 
   static let generationMask: UInt32 = 0x0fff_ffff
 
-  // Bits 60 to 63 say which; a slot, a socket or a number is below, a generation or forward above it.
+  // Bits 60 to 63 say which; a slot, a socket or a number is below, a generation or forward above
+  // it.
   private enum Kind: UInt64 {
     case client, upstream, listener, wake, arrival
   }

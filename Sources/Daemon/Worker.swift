@@ -1,5 +1,6 @@
-// One thread's loop: wait, note what happened, let each connection with something to do have its turn.
-// What is done in a turn: Acceptor.swift, Connector.swift, Mover.swift, ConnectionTimers.swift.
+// One thread's loop: wait, note what happened, let each connection with something to do have its
+// turn. What is done in a turn: Acceptor.swift, Connector.swift, Mover.swift,
+// ConnectionTimers.swift.
 import Core
 import Linux
 import Synchronization
@@ -28,6 +29,7 @@ final class Worker {
   private var firstQueued: UInt32 = 0
   private var lastQueued: UInt32 = 0
   private var queuedCount = 0
+  private var hasQueuedLines = false
 
   init(index: Int, shared: Shared) {
     self.index = index
@@ -59,7 +61,10 @@ final class Worker {
       for index in 0..<count { handle(door.poller.event(index)) }
       while let key = timers.popExpired(now) { expire(key) }
       runQueue()
-      shared.writer.notify()
+      if hasQueuedLines {
+        hasQueuedLines = false
+        shared.writer.notify()
+      }
     }
   }
 
@@ -92,7 +97,7 @@ final class Worker {
     switch connection.pointee.phase {
     case .relaying:
       connection.pointee.note(readiness, of: end)
-    case .new, .dialing, .short:
+    case .accepted, .met, .next, .dialing:
       // Told once: what is not acted on now must be kept for when the relay begins.
       switch end {
       case .client: connection.pointee.clientHints.merge(readiness)
@@ -116,8 +121,8 @@ final class Worker {
     queuedCount += 1
   }
 
-  /// One turn for each that is queued now. Connections end in their turn and nowhere else, so the queue
-  /// never names one that is gone.
+  /// One turn for each that is queued now. Connections end in their turn and nowhere else, so the
+  /// queue never names one that is gone.
   private func runQueue() {
     for _ in 0..<queuedCount {
       let slot = firstQueued
@@ -126,7 +131,7 @@ final class Worker {
       queuedCount -= 1
       connection.pointee.isQueued = false
       switch connection.pointee.phase {
-      case .new, .dialing, .short: dialTurn(slot, connection)
+      case .accepted, .met, .next, .dialing: dialTurn(slot, connection)
       case .relaying: relayTurn(slot, connection)
       }
     }
@@ -144,16 +149,10 @@ final class Worker {
     phase = asked
     for slot in 0..<UInt32(table.slots) where table.isInUse(slot) {
       let connection = table.pointer(slot)
-      switch asked {
-      case .serving, .draining: break
-      case .cutAfterDrainTimeout: connection.pointee.relay.abort(.drainTimeout)
-      case .cutAfterSecondSignal: connection.pointee.relay.abort(.secondSignal)
-      }
+      if let reason = asked.cutReason { connection.pointee.relay.abort(reason) }
       enqueue(slot, connection)
     }
   }
-
-  var isCutting: Bool { phase == .cutAfterDrainTimeout || phase == .cutAfterSecondSignal }
 
   // MARK: The log
 
@@ -161,7 +160,10 @@ final class Worker {
   func logs(_ level: LogLevel) -> Bool { level <= settings.logLevel }
 
   /// Queues the line that was just built.
-  func queueLine() { door.log.append(line.bytes) }
+  func queueLine() {
+    door.log.append(line.bytes)
+    hasQueuedLines = true
+  }
 
   func target(of connection: UnsafeMutablePointer<Connection>) -> Target {
     settings.forwards[Int(connection.pointee.forward)].target

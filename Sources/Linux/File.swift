@@ -18,7 +18,8 @@ public func readFile(_ path: [UInt8], limit: Int) -> [UInt8]? {
   return bytes
 }
 
-/// When a file was last changed (stat(2), st_mtim), in nanoseconds since 1970; nil when there is none.
+/// When a file was last changed (stat(2), st_mtim), in nanoseconds since 1970; nil when there is
+/// none.
 public func modificationTime(_ path: [UInt8]) -> Int64? {
   let time = withCString(path) { linux_modification_nanoseconds($0) }
   return time >= 0 ? time : nil

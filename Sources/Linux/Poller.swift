@@ -78,7 +78,8 @@ public enum Interest {
   }
 }
 
-/// epoll_ctl(2), EPOLL_CTL_ADD, by the poller's number, so that any thread may hand a descriptor over.
+/// epoll_ctl(2), EPOLL_CTL_ADD, by the poller's number, so that any thread may hand a descriptor
+/// over.
 /// - Throws: ENOMEM, ENOSPC (/proc/sys/fs/epoll/max_user_watches).
 public func watch(
   _ descriptor: Int32, with poller: Int32, for interest: Interest, token: UInt64

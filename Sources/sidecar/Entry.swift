@@ -1,5 +1,5 @@
-// The process's entry point. It is named as SwiftPM names the entry of an executable target, because
-// Embedded Swift has no `CommandLine` and a plain `@main` is given no arguments.
+// The process's entry point. It is named as SwiftPM names the entry of an executable target,
+// because Embedded Swift has no `CommandLine` and a plain `@main` is given no arguments.
 import Daemon
 
 @c(sidecar_main)

@@ -1,4 +1,5 @@
-// From the first signal to the exit: nobody new is let in, nobody inside is hurried, until time is up.
+// From the first signal to the exit: nobody new is let in, nobody inside is hurried, until time is
+// up.
 import Foundation
 import Testing
 

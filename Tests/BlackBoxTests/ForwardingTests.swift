@@ -100,8 +100,8 @@ struct ForwardingTests {
     }
   }
 
-  /// One worker serves a stream that never pauses and small exchanges. How much of the stream passes
-  /// per exchange says how long the exchanges had to wait for it.
+  /// One worker serves a stream that never pauses and small exchanges. How much of the stream
+  /// passes per exchange says how long the exchanges had to wait for it.
   @Test(arguments: Transfer.allCases)
   func aBulkStreamLeavesRoomForPingPongs(transfer: Transfer) throws {
     let target = try Target()

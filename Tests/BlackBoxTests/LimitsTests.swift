@@ -1,4 +1,5 @@
-// At a limit the daemon makes clients wait; it neither drops them nor spins, and recovers by itself.
+// At a limit the daemon makes clients wait; it neither drops them nor spins, and recovers by
+// itself.
 import Foundation
 import Testing
 

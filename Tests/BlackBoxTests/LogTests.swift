@@ -129,8 +129,8 @@ struct LogPipeTests {
     }
   }
 
-  /// Started without standard descriptors: the numbers 0, 1 and 2 are then the next to be given out,
-  /// and a log line must not end up in a socket.
+  /// Started without standard descriptors: the numbers 0, 1 and 2 are then the next to be given
+  /// out, and a log line must not end up in a socket.
   @Test func missingStandardDescriptorsDoNoHarm() throws {
     let target = try Target()
     let settings = ["TARGET_HOST": "127.0.0.1", "TARGET_PORT": String(target.port)]

@@ -68,7 +68,8 @@ func otherFaultsOfAList(list: String, line: String) {
     starts == ["FORWARDS entry 2 ", "FORWARDS entry 3 ", "FORWARDS entry 4 ", "FORWARDS entry 5 "])
   #expect(
     lines.dropFirst(2).first
-      == "FORWARDS entry 4 \"1=c:1\": expected LISTEN=HOST:PORT with another LISTEN port: an earlier entry has this one"
+      == "FORWARDS entry 4 \"1=c:1\": expected LISTEN=HOST:PORT with another LISTEN port: "
+      + "an earlier entry has this one"
   )
 }
 

@@ -1,6 +1,6 @@
-// The C edge of the program: every libc and kernel call it makes, over flat types of its own. Includes
-// no libc header, because Swift's importer would read glibc's where the shim is compiled with musl's.
-// A call returns its result, or the negative error number (errno(3)).
+// The C edge of the program: every libc and kernel call it makes, over flat types of its own.
+// Includes no libc header, because Swift's importer would read glibc's where the shim is compiled
+// with musl's. A call returns its result, or the negative error number (errno(3)).
 #ifndef CLINUX_H
 #define CLINUX_H
 
@@ -109,6 +109,7 @@ int32_t linux_next_signal(int32_t signals);
 int32_t linux_process_id(void);
 int32_t linux_reap_one(void);
 void linux_exit(int32_t code) __attribute__((noreturn));
+// The thread reads `name` after this has returned: it must last.
 int32_t linux_thread(void (*body)(void *), void *argument, const char *name);
 int32_t linux_usable_cpus(void);
 int64_t linux_monotonic_nanoseconds(void);

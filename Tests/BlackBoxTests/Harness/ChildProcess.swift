@@ -1,5 +1,5 @@
-// Starts a program, collects what it prints, sends it signals, and knows how it ended. A child never
-// outlives its test: `kill()` and `deinit` end it by its process id.
+// Starts a program, collects what it prints, sends it signals, and knows how it ended. A child
+// never outlives its test: `kill()` and `deinit` end it by its process id.
 import Foundation
 
 enum Ended: Equatable, Sendable {
@@ -120,8 +120,8 @@ final class ChildProcess: @unchecked Sendable {
   }
 }
 
-/// Closes all descriptors from the given one on. In glibc since 2.34, but Swift's Glibc module shows
-/// no GNU extensions.
+/// Closes all descriptors from the given one on. In glibc since 2.34, but Swift's Glibc module
+/// shows no GNU extensions.
 private let closeDescriptors:
   @convention(c) (UnsafeMutablePointer<posix_spawn_file_actions_t>, Int32) -> Int32 =
     unsafeBitCast(

@@ -165,8 +165,8 @@ final class Peer: Sendable {
     }
   }
 
-  /// Waits until the connection is no more, in either direction. For an end that has read the other's
-  /// FIN this is the way to see a reset: recv(2) goes on saying 0.
+  /// Waits until the connection is no more, in either direction. For an end that has read the
+  /// other's FIN this is the way to see a reset: recv(2) goes on saying 0.
   func waitUntilBroken() throws {
     var hint = pollfd(fd: socket.descriptor, events: 0, revents: 0)
     try eventually("the connection breaks") {

@@ -23,7 +23,8 @@ extension ChildProcess {
     return kinds
   }
 
-  /// Waits until it holds this many sockets: a connect under way is one more than an accepted client.
+  /// Waits until it holds this many sockets: a connect under way is one more than an accepted
+  /// client.
   func waitForSockets(_ count: Int) throws {
     var now: Int?
     try eventually("\(count) sockets, there are \(now ?? 0)") {

@@ -130,7 +130,8 @@ final class Sidecar: Sendable {
 }
 
 /// Runs `body` beside a daemon that leads to `target`, then checks that the daemon holds no more
-/// descriptors than before, ends it, and checks its exit code and that it had nothing to complain of.
+/// descriptors than before, ends it, and checks its exit code and that it had nothing to complain
+/// of.
 func withSidecar(
   to target: Target? = nil, transfer: Transfer? = nil, _ settings: [String: String] = [:],
   wrapper: [String] = [], _ body: (Sidecar) throws -> Void

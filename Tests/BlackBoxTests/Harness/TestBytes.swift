@@ -4,8 +4,9 @@ import Foundation
 
 /// An endless stream of bytes; another seed gives another stream.
 ///
-/// All streams are read from one random table in a circle. Its length is a prime, so a block that is
-/// lost, doubled or displaced never lands on equal bytes: no buffer, pipe or segment has that size.
+/// All streams are read from one random table in a circle. Its length is a prime, so a block that
+/// is lost, doubled or displaced never lands on equal bytes: no buffer, pipe or segment has that
+/// size.
 struct TestBytes: Sendable {
   private static let period = 1_048_573
   /// The longest piece that is handed out or compared in one go.

@@ -1,4 +1,5 @@
-// How tests wait: for a condition and with a deadline, never for a span of time that should suffice.
+// How tests wait: for a condition and with a deadline, never for a span of time that should
+// suffice.
 import Foundation
 
 /// Long enough for anything that is going to happen on a busy machine.

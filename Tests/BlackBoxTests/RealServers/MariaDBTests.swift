@@ -1,5 +1,5 @@
-// MariaDB used through the forwarder: dumps that must come back equal, and the errors that it counts
-// against a host, of which the forwarder must cause none.
+// MariaDB used through the forwarder: dumps that must come back equal, and the errors that it
+// counts against a host, of which the forwarder must cause none.
 import Foundation
 import Testing
 

@@ -1,5 +1,5 @@
-// A PostgreSQL server of a test's own, and the client programs that speak to it, directly or through
-// a forwarder. Must not know what is tested.
+// A PostgreSQL server of a test's own, and the client programs that speak to it, directly or
+// through a forwarder. Must not know what is tested.
 import Foundation
 
 /// Runs `body` beside a server on 127.0.0.1.

@@ -1,5 +1,5 @@
-// Runs what real servers bring along: clients that end and the servers themselves. Their streams are
-// files, since a dump has tens of MiB. Must not know what any program is for.
+// Runs what real servers bring along: clients that end and the servers themselves. Their streams
+// are files, since a dump has tens of MiB. Must not know what any program is for.
 import Foundation
 
 struct Program {

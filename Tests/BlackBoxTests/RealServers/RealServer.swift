@@ -1,4 +1,5 @@
-// What all real servers have in common: a data directory, a port, a process that ends with the test.
+// What all real servers have in common: a data directory, a port, a process that ends with the
+// test.
 import Foundation
 
 final class RealServer: Sendable {

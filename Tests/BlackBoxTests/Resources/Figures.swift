@@ -1,5 +1,5 @@
-// How figures are taken and shown. Each is printed, so that the log of a test run is also a table of
-// what the program costs.
+// How figures are taken and shown. Each is printed, so that the log of a test run is also a table
+// of what the program costs.
 import Foundation
 
 /// Prints `figure: name = value unit (goal …)`.

@@ -1,5 +1,5 @@
-// What it costs to have the program: its file, its memory, its time to start and to end, and what it
-// does while nothing happens.
+// What it costs to have the program: its file, its memory, its time to start and to end, and what
+// it does while nothing happens.
 import Foundation
 import Testing
 
