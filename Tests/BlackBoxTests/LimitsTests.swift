@@ -140,7 +140,7 @@ struct CrowdTests {
   func sixHundredBulkConnectionsOfAnUnprivilegedUser(transfer: Transfer) throws {
     try raiseDescriptorLimit()
     let target = try Target(prepare: keepBuffersSmall)
-    let count = 512 * kibibyte
+    let count = 768 * kibibyte
     try withSidecar(to: target, transfer: transfer, wrapper: unprivileged) { sidecar in
       var (clients, upstreams): ([Peer], [Peer]) = ([], [])
       for _ in 0..<600 {
