@@ -23,12 +23,14 @@ struct Accepting: ~Copyable {
   /// the target: without it such clients would wait for each other.
   var spare = Descriptor.none
   var saysShortageAgain = Instant(nanoseconds: .min)
-  var hasSaidLimit = false
+  var saysLimitAgain = Instant(nanoseconds: .min)
 
   static let maxBatch = 16
+  /// net.core.somaxconn, as it is by default since Linux 5.4.
+  static let maxBacklog = 4096
   /// Long enough not to spin, short enough not to be felt.
   static let pause = Nanoseconds.milliseconds(100)
-  /// How often a shortage that comes and goes is said.
+  /// How often a limit that is reached again and again is said.
   static let sayInterval = Nanoseconds.seconds(10)
 }
 
@@ -143,11 +145,12 @@ extension Worker {
 
   private func pauseForLimit() {
     stopWatching(.pausedForLimit)
-    if !accepting.hasSaidLimit && logs(.warn) {
+    guard accepting.saysLimitAgain <= now else { return }
+    accepting.saysLimitAgain = now + Accepting.sayInterval
+    if logs(.warn) {
       line.maxConnectionsReached(limit: shared.limits.connections, at: .now)
       queueLine()
     }
-    accepting.hasSaidLimit = true
   }
 
   private func stopWatching(_ state: Accepting.State) {
@@ -184,7 +187,10 @@ extension Worker {
   func leaveListeners() {
     guard accepting.state != .left else { return }
     for listener in shared.listeners {
-      while acceptOne(listener) {}
+      // No more than a backlog holds: newcomers must not keep the listener open.
+      for _ in 0..<Accepting.maxBacklog {
+        guard acceptOne(listener) else { break }
+      }
     }
     stopWatching(.left)
     timers.clear(TimerKey.resumeAccepting)
