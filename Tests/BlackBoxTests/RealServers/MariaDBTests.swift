@@ -5,7 +5,7 @@ import Testing
 
 @Suite(.serialized, .timeLimit(.minutes(2)))
 struct MariaDBTests {
-  @Test(arguments: Transfer.allCases)
+  @Test(arguments: [Transfer.auto, .splice])
   func aDumpRestoredThroughTheForwarderHasTheSameChecksums(transfer: Transfer) throws {
     try withMariaDB { direct in
       try withForwarder(to: direct.port, transfer) { sidecar in
