@@ -207,7 +207,8 @@ extension Worker {
 
   // MARK: The end
 
-  private func close(
+  /// Closes both ends, resets those that must not take this for an orderly end, and says so.
+  func close(
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, resetClient: Bool,
     resetUpstream: Bool
   ) {

@@ -37,6 +37,15 @@ enum Phase: UInt8, AtomicRepresentable {
   case draining
   case cutAfterDrainTimeout
   case cutAfterSecondSignal
+
+  /// Why every connection is to be ended; nil while they are not.
+  var cutReason: EndReason? {
+    switch self {
+    case .serving, .draining: nil
+    case .cutAfterDrainTimeout: .drainTimeout
+    case .cutAfterSecondSignal: .secondSignal
+    }
+  }
 }
 
 final class Shared: @unchecked Sendable {

@@ -149,16 +149,10 @@ final class Worker {
     phase = asked
     for slot in 0..<UInt32(table.slots) where table.isInUse(slot) {
       let connection = table.pointer(slot)
-      switch asked {
-      case .serving, .draining: break
-      case .cutAfterDrainTimeout: connection.pointee.relay.abort(.drainTimeout)
-      case .cutAfterSecondSignal: connection.pointee.relay.abort(.secondSignal)
-      }
+      if let reason = asked.cutReason { connection.pointee.relay.abort(reason) }
       enqueue(slot, connection)
     }
   }
-
-  var isCutting: Bool { phase == .cutAfterDrainTimeout || phase == .cutAfterSecondSignal }
 
   // MARK: The log
 
