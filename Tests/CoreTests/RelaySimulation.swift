@@ -1,5 +1,5 @@
-// Drives a relay over the simulated kernel, as the daemon drives it over the real one, and checks what
-// must hold whatever happens. A mutant is a driver with one mistake in it.
+// Drives a relay over the simulated kernel, as the daemon drives it over the real one, and checks
+// what must hold whatever happens. A mutant is a driver with one mistake in it.
 import Core
 
 /// One mistake each, made by forwarders that people use.

@@ -1,4 +1,4 @@
-// Two sockets and their pipes as a few integers: what a forwarder's kernel does, with its awkward sides.
+// Two sockets and their pipes as a few integers: what a kernel does, with its awkward sides.
 // Bytes are positions in their stream, so that a lost, doubled or swapped byte shows at once.
 import Core
 
