@@ -56,7 +56,6 @@ struct ForwardingTests {
   func fiftyMebibytesReachAReaderThatPauses(transfer: Transfer) throws {
     let target = try Target()
     let stream = TestBytes(seed: 5)
-    let total = 50 * mebibyte
     try withSidecar(to: target, transfer: transfer) { sidecar in
       let (client, upstream) = try sidecar.connect(to: target)
       var sent = 0
@@ -68,6 +67,8 @@ struct ForwardingTests {
         received += part
       }
       let (alreadySent, alreadyReceived) = (sent, received)
+      // Buffers differ from machine to machine, and may have taken most of it.
+      let total = max(50 * mebibyte, sent + 10 * mebibyte)
       try atTheSameTime(
         { try client.sendAll(stream, from: alreadySent, count: total - alreadySent) },
         { try upstream.expectAll(stream, from: alreadyReceived, count: total - alreadyReceived) })
