@@ -216,7 +216,7 @@ extension LogLine {
     end()
   }
 
-  /// warn, once until accepting works again.
+  /// warn, at most once in a while.
   public mutating func acceptPaused(_ failure: Failure, at time: WallTime) {
     switch failure {
     case .noDescriptors:
@@ -231,7 +231,7 @@ extension LogLine {
     end()
   }
 
-  /// warn, once until there is room again.
+  /// warn, at most once in a while.
   public mutating func maxConnectionsReached(limit: Int, at time: WallTime) {
     begin(.warn, at: time, "connection limit reached: new clients wait in the backlog")
     add("limit", UInt64(clamping: limit))

@@ -5,7 +5,7 @@ import Linux
 import Synchronization
 
 /// Whether a worker takes clients at the moment, and how many at once.
-struct Accepting {
+struct Accepting: ~Copyable {
   enum State {
     case watching
     /// Out of descriptors or memory: until the timer.
@@ -19,17 +19,25 @@ struct Accepting {
   /// Grows while the listener still has clients after a batch, so that a lone client costs one
   /// call.
   var batch = 1
-  var hasSaidShortage = false
-  var hasSaidLimit = false
+  /// Kept free for a client that was accepted with the last descriptor and still needs one towards
+  /// the target: without it such clients would wait for each other.
+  var spare = Descriptor.none
+  var saysShortageAgain = Instant(nanoseconds: .min)
+  var saysLimitAgain = Instant(nanoseconds: .min)
 
   static let maxBatch = 16
+  /// net.core.somaxconn, as it is by default since Linux 5.4.
+  static let maxBacklog = 4096
   /// Long enough not to spin, short enough not to be felt.
   static let pause = Nanoseconds.milliseconds(100)
+  /// How often a limit that is reached again and again is said.
+  static let sayInterval = Nanoseconds.seconds(10)
 }
 
 extension Worker {
   /// Begins to watch every listener.
   func listen() throws(Errno) {
+    try acquireSpare()
     for index in shared.listeners.indices {
       try watch(
         shared.listeners[index].socket.number, with: door.poller.number, for: .accepting,
@@ -58,7 +66,6 @@ extension Worker {
         shared.releasePlace()
         return false
       }
-      accepting.hasSaidShortage = false
       place(accepted, listener.forward)
       return true
     } catch {
@@ -112,23 +119,38 @@ extension Worker {
 
   // MARK: Pauses
 
-  private func pauseForShortage(_ failure: Failure) {
-    stopWatching(.pausedForShortage)
+  func pauseForShortage(_ failure: Failure) {
+    if accepting.state == .watching { stopWatching(.pausedForShortage) }
     timers.set(TimerKey.resumeAccepting, now + Accepting.pause)
-    if !accepting.hasSaidShortage && logs(.warn) {
+    guard accepting.saysShortageAgain <= now else { return }
+    accepting.saysShortageAgain = now + Accepting.sayInterval
+    if logs(.warn) {
       line.acceptPaused(failure, at: .now)
       queueLine()
     }
-    accepting.hasSaidShortage = true
+  }
+
+  /// Gives the spare descriptor up. False when it is in use already.
+  func releaseSpare() -> Bool {
+    guard accepting.spare.number >= 0 else { return false }
+    accepting.spare = .none
+    return true
+  }
+
+  /// Nobody is accepted before there is a spare descriptor again.
+  private func acquireSpare() throws(Errno) {
+    guard accepting.spare.number < 0 else { return }
+    accepting.spare = try Descriptor.spare()
   }
 
   private func pauseForLimit() {
     stopWatching(.pausedForLimit)
-    if !accepting.hasSaidLimit && logs(.warn) {
+    guard accepting.saysLimitAgain <= now else { return }
+    accepting.saysLimitAgain = now + Accepting.sayInterval
+    if logs(.warn) {
       line.maxConnectionsReached(limit: shared.limits.connections, at: .now)
       queueLine()
     }
-    accepting.hasSaidLimit = true
   }
 
   private func stopWatching(_ state: Accepting.State) {
@@ -165,7 +187,10 @@ extension Worker {
   func leaveListeners() {
     guard accepting.state != .left else { return }
     for listener in shared.listeners {
-      while acceptOne(listener) {}
+      // No more than a backlog holds: newcomers must not keep the listener open.
+      for _ in 0..<Accepting.maxBacklog {
+        guard acceptOne(listener) else { break }
+      }
     }
     stopWatching(.left)
     timers.clear(TimerKey.resumeAccepting)

@@ -21,7 +21,8 @@ struct Lane: ~Copyable {
   }
 }
 
-/// Ordered so that small fields fill the gaps between large ones: an idle connection costs this much.
+/// Ordered so that small fields fill the gaps between large ones: an idle connection costs this
+/// much.
 struct Connection: ~Copyable {
   enum Phase {
     /// Nothing done yet.

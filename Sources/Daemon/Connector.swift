@@ -14,8 +14,9 @@ extension Worker {
   /// How long to wait for others to give descriptors or memory back.
   private var shortageDelay: Nanoseconds { .milliseconds(50) }
 
-  /// How long a client that has said nothing may take to show that it is a probe. `nc -z` and health
-  /// checks close within microseconds; a client of a server that greets first waits this long once.
+  /// How long a client that has said nothing may take to show that it is a probe. `nc -z` and
+  /// health checks close within microseconds; a client of a server that greets first waits this
+  /// long once.
   private var probeGrace: Nanoseconds { .milliseconds(1) }
 
   func dialTurn(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
@@ -78,14 +79,26 @@ extension Worker {
       let endpoint = Endpoint(address: connection.pointee.addresses[index], port: port)
       connection.pointee.upstreamEndpoint = endpoint
       do throws(Errno) {
-        connection.pointee.upstream = try Socket.connecting(
-          to: SocketAddress(endpoint), keepalive: keepalive)
+        connection.pointee.upstream = try makeSocket(to: SocketAddress(endpoint))
       } catch {
         return failAttempt(slot, connection, Failure(error))
       }
       connection.pointee.phase = .dialing
       timers.set(TimerKey.connection(slot), until)
       judge(slot, connection, connect(connection))
+    }
+  }
+
+  /// With the last descriptor if need be; then nobody is accepted until there is another.
+  private func makeSocket(to address: SocketAddress) throws(Errno) -> Socket {
+    do throws(Errno) {
+      return try Socket.connecting(to: address, keepalive: keepalive)
+    } catch {
+      let failure = Failure(error)
+      guard failure.isShortage else { throw error }
+      pauseForShortage(failure)
+      guard releaseSpare() else { throw error }
+      return try Socket.connecting(to: address, keepalive: keepalive)
     }
   }
 

@@ -63,8 +63,8 @@ final class LogWriter: @unchecked Sendable {
     ended.signal()
   }
 
-  /// Each ring's lines as of now, the supervisor's last: what it says of connections that have ended
-  /// comes after what the workers say of them.
+  /// Each ring's lines as of now, the supervisor's last: what it says of connections that have
+  /// ended comes after what the workers say of them.
   private func drain() -> Bool {
     let supervisorEnd = supervisor.end
     var wroteSome = false

@@ -10,6 +10,12 @@ import CLinux
   /// Owns nothing: the place for a descriptor that is not there yet.
   @inlinable public static var none: Descriptor { Descriptor(owning: -1) }
 
+  /// A descriptor for nothing, to be closed when one is needed: eventfd(2).
+  /// - Throws: EMFILE, ENFILE, ENOMEM.
+  public static func spare() throws(Errno) -> Descriptor {
+    Descriptor(owning: try checked(linux_event_counter(0)))
+  }
+
   @inlinable deinit {
     if number >= 0 { closeDescriptor(number) }
   }

@@ -150,7 +150,6 @@ struct CrowdTests {
       let near = Crowd(clients, seed: 1000, partnerSeed: 2000, count: count)
       let far = Crowd(upstreams, seed: 2000, partnerSeed: 1000, count: count)
       try atTheSameTime({ try near.jam() }, { try far.jam() })
-      #expect(near.totalSent < 600 * count, "the buffers took everything: nothing was stuck")
       try atTheSameTime({ try near.finish() }, { try far.finish() })
     }
   }
