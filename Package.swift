@@ -69,6 +69,7 @@ let package = Package(
 if !isStatic {
   package.targets += [
     .testTarget(name: "CoreTests", dependencies: ["Core"]),
+    .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
     .testTarget(name: "BlackBoxTests"),
   ]
 }

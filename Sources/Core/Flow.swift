@@ -115,6 +115,8 @@ public struct Flow: Sendable {
 
   /// The source is gone, but what it sent before may still be read: up to an end that is none.
   mutating func sourceHasFailed() {
+    // A second failure in place of bytes or the end: there is nothing more to read.
+    if sourceFailed { sourceEnded = true }
     sourceFailed = true
     mustCopy = true
     sourceMayRead(toTheEnd: true, isUrgent: false)

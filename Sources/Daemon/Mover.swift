@@ -90,7 +90,12 @@ extension Worker {
     case .wouldBlock:
       connection.pointee.relay.record(.wouldBlock, of: step, from: source, rules)
     case .failed(let error):
-      connection.pointee.relay.fail(failing, EndFailure(error))
+      if case .fillPipe = step, error.meansNoSplice {
+        rules.transfer = .copy
+        connection.pointee.relay.record(.ended, of: step, from: source, rules)
+      } else {
+        connection.pointee.relay.fail(failing, EndFailure(error))
+      }
     }
     return false
   }
@@ -237,5 +242,12 @@ extension Worker {
     let open = door.open.subtract(1, ordering: .sequentiallyConsistent).newValue
     releaseAndResume()
     if phase != .serving && open == 0 { shared.supervisorWake.signal() }
+  }
+}
+
+extension Errno {
+  /// A sandbox or an emulated kernel refuses splice(2) itself: nothing was moved; copying goes on.
+  fileprivate var meansNoSplice: Bool {
+    self == .invalid || self == .notImplemented || self == .notPermitted
   }
 }

@@ -11,9 +11,11 @@ public struct Errno: Error, Equatable, Sendable {
   public static let wouldBlock = Errno(code: 11)  // EAGAIN
   public static let noMemory = Errno(code: 12)  // ENOMEM
   public static let accessDenied = Errno(code: 13)  // EACCES
+  public static let invalid = Errno(code: 22)  // EINVAL
   public static let systemDescriptorLimit = Errno(code: 23)  // ENFILE
   public static let descriptorLimit = Errno(code: 24)  // EMFILE
   public static let brokenPipe = Errno(code: 32)  // EPIPE
+  public static let notImplemented = Errno(code: 38)  // ENOSYS
   public static let familyNotSupported = Errno(code: 97)  // EAFNOSUPPORT
   public static let addressInUse = Errno(code: 98)  // EADDRINUSE
   public static let addressNotAvailable = Errno(code: 99)  // EADDRNOTAVAIL

@@ -8,11 +8,14 @@ public func readFile(_ path: [UInt8], limit: Int) -> [UInt8]? {
   let file = Descriptor(owning: number)
   var bytes: [UInt8] = []
   while bytes.count < limit {
+    var count: Int64 = 0
     let piece = [UInt8](unsafeUninitializedCapacity: min(4096, limit - bytes.count)) {
-      buffer, count in
-      count = max(0, Int(linux_read(file.number, buffer.baseAddress, buffer.count)))
+      buffer, filled in
+      count = linux_read(file.number, buffer.baseAddress, buffer.count)
+      filled = max(0, Int(count))
     }
-    guard !piece.isEmpty else { break }
+    guard count >= 0 else { return nil }
+    if count == 0 { break }
     bytes += piece
   }
   return bytes

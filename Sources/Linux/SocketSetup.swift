@@ -23,8 +23,8 @@ public enum ConnectResult: Equatable {
 }
 
 extension Socket {
-  /// Listens on `address`, or on all addresses of both families when it is nil; on IPv4 alone
-  /// where the machine has no IPv6. What the accepted sockets inherit is set here, once.
+  /// Listens on `address` and its port; or, when it is nil, on `port` of all addresses of both
+  /// families, of IPv4 alone where the machine has no IPv6. Sets what accepted sockets inherit.
   /// - Throws: EADDRINUSE, EACCES (a privileged port), EADDRNOTAVAIL, EMFILE.
   public static func listening(
     on address: SocketAddress?, port: UInt16, keepalive: KeepaliveTimes
