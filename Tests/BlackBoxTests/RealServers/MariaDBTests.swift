@@ -5,7 +5,7 @@ import Testing
 
 @Suite(.serialized, .timeLimit(.minutes(2)))
 struct MariaDBTests {
-  @Test(arguments: Transfer.allCases)
+  @Test(arguments: [Transfer.auto, .splice])
   func aDumpRestoredThroughTheForwarderHasTheSameChecksums(transfer: Transfer) throws {
     try withMariaDB { direct in
       try withForwarder(to: direct.port, transfer) { sidecar in
@@ -35,26 +35,35 @@ struct MariaDBTests {
   /// host that it came from; after `max_connect_errors` the host is blocked, and behind a forwarder
   /// all come from one host. A loopback address is never blocked, so the counters must tell.
   @Test func neitherProbesNorShortConnectionsAreErrorsToTheServer() throws {
-    let errors = "^(aborted|connection_errors)_"
     try withMariaDB { direct in
       try withForwarder(to: direct.port) { sidecar in
-        let client = direct.via(sidecar)
         let before = try direct.counters(like: "^connections$")
-        // Stopped meanwhile: on a busy machine a probe may take longer than the daemon's grace.
+        // Whoever has left before the daemon can look at him must never be noticed by the server.
         try sidecar.process.suspend()
         try probe(sidecar.port, times: 150)
         for _ in 0..<150 { try sidecar.connect().close() }
         sidecar.process.resume()
-        try client.tool(
-          "mariadb-slap",
-          [
-            "--concurrency=8", "--number-of-queries=800", "--detach=1", "--query=select 1",
-            "--create-schema=mysql",
-          ]
-        ).run()
+        let options = ["--concurrency=8", "--number-of-queries=800", "--detach=1"]
+        let query = ["--query=select 1", "--create-schema=mysql"]
+        try direct.via(sidecar).tool("mariadb-slap", options + query).run()
         let after = try direct.counters(like: "^connections$")
         #expect(after["Connections"]! - before["Connections"]! >= 800)
-        #expect(try direct.counters(like: errors).isEmpty)
+        let errors = try direct.counters(like: errors)
+        #expect(errors.isEmpty)
+      }
+    }
+  }
+
+  /// How long a probe holds its connection depends on how busy the machine is; the forwarder waits
+  /// for it a moment only, because each client of a server that greets first waits as long.
+  @Test func fewProbesReachTheServerEvenOnABusyMachine() throws {
+    try withMariaDB { direct in
+      try withForwarder(to: direct.port) { sidecar in
+        try probe(sidecar.port, times: 150)
+        pause(.milliseconds(300))  // the last of them may be on its way
+        let reached = try direct.counters(like: errors)["Aborted_connects"] ?? 0
+        figure("probes of 150 that reach the server", Double(reached), "probes", goal: "< 75")
+        #expect(reached < 75)
       }
       // The negative control: the server does count probes that reach it.
       let before = try direct.counters(like: errors)["Aborted_connects"] ?? 0
@@ -64,6 +73,8 @@ struct MariaDBTests {
       }
     }
   }
+
+  private let errors = "^(aborted|connection_errors)_"
 
   /// `nc -z`, as health checks and waiting scripts do it.
   private func probe(_ port: UInt16, times: Int) throws {

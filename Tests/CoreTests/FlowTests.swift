@@ -1,0 +1,155 @@
+// One direction's decisions, step by step.
+import Testing
+
+@testable import Core
+
+@Suite struct FlowTests {
+  private let rules = FlowRules()
+  private var buffer: Int { Int(rules.bufferBytes) }
+
+  /// A flow whose source has something to read.
+  private func readableFlow(_ rules: FlowRules? = nil) -> Flow {
+    var flow = Flow()
+    flow.beginTurn(rules ?? self.rules)
+    flow.sourceMayRead(toTheEnd: false, isUrgent: false)
+    return flow
+  }
+
+  /// Performs the next step, which must be `step`.
+  private func expect(
+    _ step: Flow.Step, _ outcome: Flow.Outcome, _ flow: inout Flow,
+    _ place: SourceLocation = #_sourceLocation
+  ) {
+    let next = flow.next(rules)
+    #expect(next == step, sourceLocation: place)
+    flow.record(outcome, of: next, rules)
+  }
+
+  /// As many full reads, each delivered whole.
+  private func fillAndSend(_ times: Int, _ flow: inout Flow) {
+    for _ in 0..<times {
+      expect(.receive(limit: buffer), .moved(buffer), &flow)
+      expect(.send(offset: 0, count: buffer), .moved(buffer), &flow)
+    }
+  }
+
+  @Test func aMessageCostsOneReceiveAndOneSend() {
+    var flow = readableFlow()
+    expect(.receive(limit: buffer), .moved(128), &flow)
+    expect(.send(offset: 0, count: 128), .moved(128), &flow)
+    #expect(flow.next(rules) == .wait)
+    #expect(flow.deliveredBytes == 128)
+  }
+
+  @Test func aShortReadProvesNothingOnceTheEndIsAnnounced() {
+    var flow = readableFlow()
+    flow.sourceMayRead(toTheEnd: true, isUrgent: false)
+    expect(.receive(limit: buffer), .moved(128), &flow)
+    expect(.send(offset: 0, count: 128), .moved(128), &flow)
+    expect(.receive(limit: buffer), .ended, &flow)
+    expect(.endSending, .done, &flow)
+    #expect(flow.isReleased)
+  }
+
+  @Test func whatAFullSocketLeavesIsStashedAndSentFirst() {
+    var flow = readableFlow()
+    expect(.receive(limit: buffer), .moved(1000), &flow)
+    expect(.send(offset: 0, count: 1000), .moved(300), &flow)
+    expect(.stash(offset: 300, count: 700), .done, &flow)
+    #expect(flow.next(rules) == .wait)
+    flow.targetMayWrite()
+    expect(.sendStash(offset: 0, count: 700), .moved(200), &flow)
+    #expect(flow.next(rules) == .wait)
+    flow.targetMayWrite()
+    expect(.sendStash(offset: 200, count: 500), .moved(500), &flow)
+    #expect(!flow.holdsStash)
+    #expect(flow.deliveredBytes == 1000)
+  }
+
+  @Test func threeFullReadsMakeAFlowBulk() {
+    var flow = readableFlow()
+    fillAndSend(3, &flow)
+    expect(.borrowPipe, .done, &flow)
+    expect(.fillPipe(limit: Int(rules.pipeBytes)), .moved(100_000), &flow)
+    expect(.drainPipe(count: 100_000), .moved(60_000), &flow)
+    expect(.drainPipe(count: 40_000), .wouldBlock, &flow)
+    #expect(flow.next(rules) == .wait)
+  }
+
+  @Test func twoSmallFillsMakeItSmallAgain() {
+    var flow = readableFlow()
+    fillAndSend(3, &flow)
+    expect(.borrowPipe, .done, &flow)
+    for _ in 0..<2 {
+      expect(.fillPipe(limit: Int(rules.pipeBytes)), .moved(100), &flow)
+      expect(.drainPipe(count: 100), .moved(100), &flow)
+    }
+    expect(.returnPipe, .done, &flow)
+    #expect(flow.next(rules) == .receive(limit: buffer))
+  }
+
+  @Test func anEmptyPipeIsGivenBackBeforeWaiting() {
+    var flow = readableFlow()
+    fillAndSend(3, &flow)
+    expect(.borrowPipe, .done, &flow)
+    expect(.fillPipe(limit: Int(rules.pipeBytes)), .wouldBlock, &flow)
+    expect(.returnPipe, .done, &flow)
+    #expect(flow.next(rules) == .wait)
+  }
+
+  @Test func aSpliceOfNothingIsNoEndBeforeARecvSaysSo() {
+    var flow = readableFlow()
+    fillAndSend(3, &flow)
+    expect(.borrowPipe, .done, &flow)
+    expect(.fillPipe(limit: Int(rules.pipeBytes)), .ended, &flow)
+    expect(.returnPipe, .done, &flow)
+    expect(.receive(limit: buffer), .moved(5), &flow)
+    expect(.send(offset: 0, count: 5), .moved(5), &flow)
+    #expect(flow.next(rules) == .wait)
+  }
+
+  @Test func withoutAPipeCopyingGoesOn() {
+    var flow = readableFlow()
+    fillAndSend(3, &flow)
+    expect(.borrowPipe, .refused, &flow)
+    fillAndSend(3, &flow)
+    #expect(flow.next(rules) == .borrowPipe)
+  }
+
+  @Test func aFlowThatUsedItsTurnYieldsToOthers() {
+    var small = FlowRules()
+    small.turnBytes = small.bufferBytes
+    var flow = readableFlow(small)
+    expect(.receive(limit: buffer), .moved(buffer), &flow)
+    expect(.send(offset: 0, count: buffer), .moved(buffer), &flow)
+    #expect(flow.next(small) == .yield)
+    flow.beginTurn(small)
+    #expect(flow.next(small) == .receive(limit: buffer))
+  }
+
+  @Test func anUrgentMarkEndsSplicing() {
+    var flow = readableFlow()
+    fillAndSend(3, &flow)
+    flow.sourceMayRead(toTheEnd: false, isUrgent: true)
+    #expect(flow.next(rules) == .receive(limit: buffer))
+  }
+
+  @Test func aFailedSourceIsReadToItsEndAndNeverEndsInOrder() {
+    var flow = readableFlow()
+    flow.sourceHasFailed()
+    expect(.receive(limit: buffer), .moved(10), &flow)
+    expect(.send(offset: 0, count: 10), .moved(10), &flow)
+    expect(.receive(limit: buffer), .ended, &flow)
+    #expect(flow.next(rules) == .wait)
+    #expect(flow.isReleased)
+    #expect(flow.progress == .broken)
+  }
+
+  @Test func whatIsHeldForADeadTargetIsDiscarded() {
+    var flow = readableFlow()
+    expect(.receive(limit: buffer), .moved(10), &flow)
+    flow.breakOff()
+    expect(.discard, .done, &flow)
+    #expect(flow.isReleased)
+  }
+}

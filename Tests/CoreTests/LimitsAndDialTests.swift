@@ -1,0 +1,118 @@
+import Testing
+
+@testable import Core
+
+@Suite struct LimitsTests {
+  private func limits(
+    _ descriptors: Int, cpus: Int = 2, quota: Int = 16_384,
+    _ change: (inout Settings) -> Void = { _ in }
+  ) -> Limits {
+    var settings = Settings()
+    change(&settings)
+    return Limits(
+      settings: settings, descriptors: descriptors, cpus: cpus, pipeQuotaPages: quota,
+      pipeBytes: 256 * 1024)
+  }
+
+  @Test(arguments: [3, 64, 256, 1024, 4096, 20_000, 65_535, 1_048_576], [1, 2, 16, 64])
+  func everythingTogetherFitsTheDescriptorLimit(descriptors: Int, cpus: Int) {
+    let limits = limits(descriptors, cpus: cpus)
+    #expect(limits.connections >= 1)
+    #expect(limits.pipesPerWorker >= 1)
+    guard descriptors >= 1024 else { return }
+    let used = 2 * limits.connections + 2 * limits.pipesPerWorker * limits.workers
+    #expect(used + 32 + 2 * limits.workers <= descriptors)
+  }
+
+  @Test func pipesStayWithinHalfOfTheQuota() {
+    let limits = limits(65_535)
+    #expect(limits.pipesPerWorker * limits.workers * 64 <= 16_384 / 2)
+  }
+
+  @Test func noQuotaIsNotNoPipes() {
+    #expect(limits(65_535, quota: 0).pipesPerWorker == Limits.maxPipesPerWorker)
+  }
+
+  @Test func whatIsAskedForHoldsUnlessTheDescriptorsDoNot() {
+    let some = limits(1024) { $0.maxConnections = 10 }
+    #expect(some.connections == 10)
+    #expect(some.loweredFrom == nil)
+    let many = limits(1024) { $0.maxConnections = 10_000 }
+    #expect(many.connections < 512)
+    #expect(many.loweredFrom == 10_000)
+    #expect(limits(1024) { $0.workers = 7 }.workers == 7)
+  }
+}
+
+@Suite struct DialTests {
+  private func at(_ milliseconds: Int64) -> Instant {
+    Instant(nanoseconds: 0) + .milliseconds(milliseconds)
+  }
+
+  @Test func eachAddressHasItsShareOfTheTime() {
+    var dial = Dial(addresses: 2, timeout: .milliseconds(1000), now: at(0))
+    #expect(dial.next(now: at(0)) == .connect(address: 0, until: at(500)))
+    dial.fail(.refused)
+    #expect(dial.next(now: at(100)) == .connect(address: 1, until: at(1000)))
+    dial.fail(.timedOut)
+    #expect(dial.next(now: at(1000)) == .giveUp(.timedOut))
+  }
+
+  @Test func theLastFailureIsTheOneReported() {
+    var dial = Dial(addresses: 1, timeout: .seconds(5), now: at(0))
+    _ = dial.next(now: at(0))
+    dial.fail(.refused)
+    #expect(dial.next(now: at(1)) == .giveUp(.refused))
+  }
+
+  @Test func aNameWithoutAddressesIsNotFound() {
+    var dial = Dial(addresses: 0, timeout: .seconds(5), now: at(0))
+    #expect(dial.next(now: at(0)) == .giveUp(.nameNotFound))
+  }
+
+  @Test func aShortageIsTriedAgainUntilTimeIsUp() {
+    var dial = Dial(addresses: 1, timeout: .milliseconds(100), now: at(0))
+    _ = dial.next(now: at(0))
+    dial.retry(.noDescriptors)
+    #expect(dial.next(now: at(50)) == .connect(address: 0, until: at(100)))
+    dial.retry(.noDescriptors)
+    #expect(dial.next(now: at(100)) == .giveUp(.noDescriptors))
+  }
+}
+
+@Suite struct PeerWatchTests {
+  private func judge(
+    closed: Bool, probes: Int = 0, silentFor seconds: Int64 = 0, lifted: Bool = false
+  ) -> PeerVerdict {
+    judgePeer(
+      isWindowClosed: closed, probesUnanswered: probes, sinceAcknowledgement: .seconds(seconds),
+      isLifted: lifted, peerTimeout: .seconds(30))
+  }
+
+  @Test func aPeerThatOnlyDoesNotReadIsLeftAlone() {
+    #expect(judge(closed: true) == .liftUserTimeout)
+    #expect(judge(closed: true, probes: 1, silentFor: 119, lifted: true) == .nothing)
+    #expect(judge(closed: true, probes: 9, silentFor: 29, lifted: true) == .nothing)
+  }
+
+  @Test func aPeerThatAnswersNoProbeHasVanished() {
+    #expect(judge(closed: true, probes: 2, silentFor: 31, lifted: true) == .vanished)
+  }
+
+  @Test func withAnOpenWindowTheKernelWatches() {
+    #expect(judge(closed: false) == .nothing)
+    #expect(judge(closed: false, probes: 9, silentFor: 99) == .nothing)
+    #expect(judge(closed: false, lifted: true) == .restoreUserTimeout)
+  }
+
+  /// Bytes sent just before the first probe start the user timeout a third late.
+  @Test(arguments: [1, 2, 3, 10, 30, 60, 3600] as [Int64])
+  func aVanishedPeerIsNoticedWithinThePeerTimeout(seconds: Int64) {
+    let times = PeerTimes(peerTimeout: .seconds(seconds))
+    #expect(times.keepaliveIdleSeconds >= 1 && times.keepaliveIntervalSeconds >= 1)
+    #expect(times.checkInterval.wholeMilliseconds < Int64(times.userTimeoutMilliseconds))
+    guard seconds >= 3 else { return }
+    let worst = Int64(times.keepaliveIdleSeconds) * 1000 + Int64(times.userTimeoutMilliseconds)
+    #expect(worst <= seconds * 1000)
+  }
+}

@@ -1,0 +1,30 @@
+// The relay over thousands of schedules, each of which a seed makes again.
+import Core
+import Testing
+
+@Suite struct RelayTests {
+  private static let seedsPerRun: UInt64 = 500
+
+  @Test(
+    arguments: [Settings.TransferPolicy.automatic, .copy, .splice],
+    stride(from: UInt64(0), to: 5_000, by: 500).map { $0 })
+  func everyByteArrivesInOrderOrTheReaderIsToldByAReset(
+    transfer: Settings.TransferPolicy, first: UInt64
+  ) {
+    for seed in first..<first + Self.seedsPerRun {
+      var simulation = RelaySimulation(seed: seed, transfer: transfer)
+      do { try simulation.run() } catch { Issue.record("seed \(seed), \(transfer): \(error)") }
+    }
+  }
+
+  /// The negative control: each mistake is found by some seed.
+  @Test(arguments: Mutant.allCases)
+  func aDriverWithAMistakeIsFoundOut(mutant: Mutant) {
+    let failing = (0..<Self.seedsPerRun).filter { seed in
+      var simulation = RelaySimulation(seed: seed, transfer: .automatic, mutant: mutant)
+      do { try simulation.run() } catch { return true }
+      return false
+    }
+    #expect(!failing.isEmpty)
+  }
+}
