@@ -3,7 +3,10 @@ import Foundation
 
 /// A system call that failed, in words.
 func systemFailure(_ operation: String) -> Failure {
-  Failure("\(operation): \(String(cString: strerror(errno)))")
+  let code = errno
+  var failure = Failure("\(operation): \(String(cString: strerror(code)))")
+  failure.code = code
+  return failure
 }
 
 /// Throws when a system call returned -1.

@@ -18,6 +18,9 @@ struct Deadline {
 /// What a test says when the world did not do what was waited for.
 struct Failure: Error, CustomStringConvertible {
   let description: String
+  /// The error number where a system call failed.
+  var code: Int32?
+
   init(_ description: String) { self.description = description }
 }
 
