@@ -1,5 +1,5 @@
-// Many short lives at once, each ended in a way of its own: what the other tests look at one by one,
-// all over each other, so that slots, descriptors and pipes change hands all the time.
+// Many short lives at once, each ended in a way of its own: what the other tests look at one by
+// one, all over each other, so that slots, descriptors and pipes change hands all the time.
 import Foundation
 import Testing
 
@@ -81,8 +81,8 @@ private struct Life {
     }
   }
 
-  /// A reset is told once, to the call that comes first: after a send was told, recv(2) says 0. A send
-  /// into a stream that had ended in order says EPIPE instead.
+  /// A reset is told once, to the call that comes first: after a send was told, recv(2) says 0. A
+  /// send into a stream that had ended in order says EPIPE instead.
   private func beBroken(
     _ peer: Peer, _ sending: TestBytes, _ mine: Int, _ receiving: TestBytes, _ theirs: Int
   ) throws {
