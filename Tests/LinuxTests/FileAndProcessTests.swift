@@ -36,7 +36,7 @@ func threadSleeps(named name: String) -> Bool {
   return false
 }
 
-@Suite(.timeLimit(.minutes(1))) struct FileTests {
+@Suite(.timeLimit(.minutes(6))) struct FileTests {
   @Test(arguments: [0, 1, 4096, 10_000]) func aFileIsReadWhole(count: Int) throws {
     let file = try TemporaryFile(testBytes(count))
     let bytes = readFile(file.path, limit: 20_000)
@@ -114,7 +114,7 @@ private func fillWithZeros(_ input: Int32) throws -> Int {
   return total
 }
 
-@Suite(.timeLimit(.minutes(1))) struct ProcessTests {
+@Suite(.timeLimit(.minutes(6))) struct ProcessTests {
   @Test func theDescriptorLimitIsRaisedToTheHardOne() throws {
     let raised = try raiseDescriptorLimit()
     var limit = rlimit()

@@ -32,7 +32,7 @@ private final class Finding: @unchecked Sendable {
   var error: Errno?
 }
 
-@Suite(.timeLimit(.minutes(1))) struct PipeTests {
+@Suite(.timeLimit(.minutes(6))) struct PipeTests {
   @Test(arguments: [65_536, 262_144] as [Int32])
   func aPipeHasAtLeastTheSizeAskedFor(bytes: Int32) throws {
     let pipe = try Pipe.ofCapacity(bytes)

@@ -3,7 +3,7 @@ import Glibc
 import Linux
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct PollerTests {
+@Suite(.timeLimit(.minutes(6))) struct PollerTests {
   @Test func aChangeIsToldOnce() throws {
     let connection = try Connection()
     let poller = try Poller()

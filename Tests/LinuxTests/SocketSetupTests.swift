@@ -3,7 +3,7 @@ import Glibc
 import Linux
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct SocketSetupTests {
+@Suite(.timeLimit(.minutes(6))) struct SocketSetupTests {
   @Test func aConnectionKnowsBothItsAddresses() throws {
     let connection = try Connection()
     let (near, far) = (

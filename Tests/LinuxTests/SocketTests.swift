@@ -3,7 +3,7 @@ import Glibc
 import Linux
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct SocketTests {
+@Suite(.timeLimit(.minutes(6))) struct SocketTests {
   @Test func bytesArriveAsTheyWereSent() throws {
     let connection = try Connection()
     let bytes = testBytes(5_000)

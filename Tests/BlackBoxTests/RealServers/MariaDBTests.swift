@@ -3,7 +3,7 @@
 import Foundation
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(6)))
 struct MariaDBTests {
   @Test(arguments: [Transfer.auto, .splice])
   func aDumpRestoredThroughTheForwarderHasTheSameChecksums(transfer: Transfer) throws {

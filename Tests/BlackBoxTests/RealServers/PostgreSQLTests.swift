@@ -3,7 +3,7 @@
 import Foundation
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(6)))
 struct PostgreSQLTests {
   @Test(arguments: Transfer.allCases)
   func pgbenchLosesNoTransactionAndItsSumsAgree(transfer: Transfer) throws {

@@ -3,7 +3,7 @@
 import Foundation
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(6)))
 struct RedisTests {
   @Test(arguments: Transfer.allCases)
   func theBenchmarkWithPipeliningLosesNoCommand(transfer: Transfer) throws {

@@ -3,7 +3,7 @@
 import Foundation
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized, .timeLimit(.minutes(6)))
 struct ResourceTests {
   @Test func theBinaryIsBelow300000Bytes() throws {
     let size = sizeOfFile(try Binary.path())
@@ -81,7 +81,7 @@ struct ResourceTests {
 
 /// What the program does to move bytes, counted in system calls: no other load on the machine, and
 /// no faster or slower machine, changes these figures.
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized, .timeLimit(.minutes(6)))
 struct SystemCallTests {
   @Test func aPingPongCostsThreeSystemCallsEachWay() throws {
     let trace = try Trace()
