@@ -4,13 +4,6 @@ import Core
 import Linux
 
 extension Worker {
-  private var keepalive: KeepaliveTimes {
-    KeepaliveTimes(
-      idleSeconds: peerTimes.keepaliveIdleSeconds,
-      intervalSeconds: peerTimes.keepaliveIntervalSeconds,
-      userTimeoutMilliseconds: peerTimes.userTimeoutMilliseconds)
-  }
-
   /// How long to wait for others to give descriptors or memory back.
   private var shortageDelay: Nanoseconds { .milliseconds(50) }
 
@@ -92,13 +85,13 @@ extension Worker {
   /// With the last descriptor if need be; then nobody is accepted until there is another.
   private func makeSocket(to address: SocketAddress) throws(Errno) -> Socket {
     do throws(Errno) {
-      return try Socket.connecting(to: address, keepalive: keepalive)
+      return try Socket.connecting(to: address, keepalive: KeepaliveTimes(peerTimes))
     } catch {
       let failure = Failure(error)
       guard failure.isShortage else { throw error }
       pauseForShortage(failure)
       guard releaseSpare() else { throw error }
-      return try Socket.connecting(to: address, keepalive: keepalive)
+      return try Socket.connecting(to: address, keepalive: KeepaliveTimes(peerTimes))
     }
   }
 

@@ -4,10 +4,7 @@ import Linux
 
 /// A listener for each forward; nil, and said on standard error, when one of them cannot be had.
 func openListeners(_ settings: Settings) -> [Listener]? {
-  let times = PeerTimes(peerTimeout: settings.peerTimeout)
-  let keepalive = KeepaliveTimes(
-    idleSeconds: times.keepaliveIdleSeconds, intervalSeconds: times.keepaliveIntervalSeconds,
-    userTimeoutMilliseconds: times.userTimeoutMilliseconds)
+  let keepalive = KeepaliveTimes(PeerTimes(peerTimeout: settings.peerTimeout))
   var listeners: [Listener] = []
   for (index, forward) in settings.forwards.enumerated() {
     do throws(Errno) {

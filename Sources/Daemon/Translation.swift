@@ -47,6 +47,14 @@ extension EndFailure {
   }
 }
 
+extension KeepaliveTimes {
+  init(_ times: PeerTimes) {
+    self.init(
+      idleSeconds: times.keepaliveIdleSeconds, intervalSeconds: times.keepaliveIntervalSeconds,
+      userTimeoutMilliseconds: times.userTimeoutMilliseconds)
+  }
+}
+
 extension Instant {
   static var now: Instant { Instant(nanoseconds: monotonicNanoseconds()) }
 }
