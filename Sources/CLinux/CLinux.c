@@ -91,6 +91,11 @@ int32_t linux_socket(int32_t ipv6) {
     return OR_ERRNO(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
+int32_t linux_datagram_socket(int32_t ipv6) {
+    int32_t family = ipv6 ? AF_INET6 : AF_INET;
+    return OR_ERRNO(socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
 int32_t linux_bind(int32_t socket, const struct linux_address *address, int32_t ipv6) {
     union any_address raw;
     socklen_t length = encode(address, ipv6, &raw);
@@ -373,6 +378,13 @@ static int64_t now(clockid_t clock) {
 int64_t linux_monotonic_nanoseconds(void) { return now(CLOCK_MONOTONIC); }
 
 int64_t linux_wall_nanoseconds(void) { return now(CLOCK_REALTIME); }
+
+uint16_t linux_random(void) {
+    uint16_t bits = 0;
+    // Interrupted only before the kernel's pool is ready: long before any container runs.
+    while (getrandom(&bits, sizeof bits, 0) < 0 && errno == EINTR) {}
+    return bits;
+}
 
 const char *linux_environment(const char *name) { return getenv(name); }
 

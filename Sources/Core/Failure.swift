@@ -8,7 +8,14 @@ public enum Failure: Equatable, Sendable {
   case networkUnreachable
   case hostUnreachable
   case reset
+  /// NXDOMAIN: a name server says that there is no such name.
   case nameNotFound
+  /// NODATA: the name exists, but has no address.
+  case nameWithoutAddress
+  /// No name server gave an answer, and there is no earlier one to stand in.
+  case nameServersFailed
+  /// The address is this process's own: it would connect to itself for ever.
+  case loop
   /// The process's or the machine's file descriptors are used up.
   case noDescriptors
   case noMemory
@@ -30,6 +37,9 @@ extension Failure {
     case .hostUnreachable: "host_unreachable"
     case .reset: "reset"
     case .nameNotFound: "name_not_found"
+    case .nameWithoutAddress: "name_without_address"
+    case .nameServersFailed: "name_servers_failed"
+    case .loop: "loop"
     case .noDescriptors: "no_descriptors"
     case .noMemory: "no_memory"
     case .noLocalPort: "no_local_port"
@@ -67,7 +77,25 @@ extension Failure {
       restarting, or a load balancer or firewall before it
       """
     case .nameNotFound:
-      "the name is neither an address nor in /etc/hosts, and this version asks no DNS servers"
+      """
+      the target's name does not exist: usually a misspelt TARGET_HOST, or a private hosted zone \
+      that is not associated with this VPC
+      """
+    case .nameWithoutAddress:
+      """
+      the target's name exists but has no address: usually the name of a zone or of another \
+      record, not of a host
+      """
+    case .nameServersFailed:
+      """
+      no name server gave an answer for the target's name; what each of them said is in the line \
+      "name lookup failed": usually a security group or network ACL, or a wrong resolv.conf
+      """
+    case .loop:
+      """
+      the target's name leads back to this sidecar: usually an entry for it in /etc/hosts that is \
+      meant for the application alone
+      """
     case .noDescriptors:
       """
       this sidecar, not the target: no free file descriptors; raise the container's nofile limit \

@@ -98,6 +98,12 @@ public struct Flow: Sendable {
 
   var holdsStash: Bool { hold == .stash }
 
+  /// Open, with nothing held and nothing known to be there to read.
+  var isAtRest: Bool {
+    progress == .open && hold == .nothing && heldBytes == 0 && !mayRead && !sourceEnded
+      && !sourceFailed
+  }
+
   mutating func beginTurn(_ rules: FlowRules) { turnBytes = rules.turnBytes }
 
   // MARK: Hints

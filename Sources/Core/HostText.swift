@@ -62,7 +62,7 @@ func withoutBrackets(_ text: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
 
 /// A host name in lower case without its trailing dot (RFC 1123, section 2.1, and the underscore,
 /// which names given by container tools have).
-private func parseName(_ text: ArraySlice<UInt8>) throws(TextFault) -> [UInt8] {
+func parseName(_ text: ArraySlice<UInt8>) throws(TextFault) -> [UInt8] {
   let dot = UInt8(ascii: ".")
   let name = text.last == dot ? text.dropLast() : text
   var label = 0

@@ -43,10 +43,3 @@ public func isLocalhost(_ name: [UInt8]) -> Bool {
   guard start >= 0, name[start...].equalsIgnoringCase(localhost) else { return false }
   return start == 0 || name[start - 1] == UInt8(ascii: ".")
 }
-
-/// Takes the next run of bytes that are not spaces off the front of `line`.
-private func nextField(_ line: inout ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
-  let field = line.drop { $0.isASCIISpace }.prefix { !$0.isASCIISpace }
-  line = line[field.endIndex...]
-  return field.isEmpty ? nil : field
-}

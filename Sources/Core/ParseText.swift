@@ -55,6 +55,13 @@ func trimSpaces(_ text: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
   return text
 }
 
+/// Takes the next run of bytes that are not spaces off the front of `line`.
+func nextField(_ line: inout ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
+  let field = line.drop { $0.isASCIISpace }.prefix { !$0.isASCIISpace }
+  line = line[field.endIndex...]
+  return field.isEmpty ? nil : field
+}
+
 extension UInt8 {
   var isASCIISpace: Bool { self == 0x20 || 0x09...0x0d ~= self }
 }

@@ -114,6 +114,17 @@ public struct Relay: Sendable {
     abandon()
   }
 
+  /// Nothing is held, and both directions are open: it could end in order right now.
+  public var isAtRest: Bool { toUpstream.isAtRest && toClient.isAtRest }
+
+  /// The sidecar itself ends a connection at rest: both ends read an orderly end.
+  public mutating func finish(_ reason: EndReason) {
+    precondition(isAtRest, "bytes would be lost")
+    verdict = Verdict(endedBy: .sidecar, reason: reason)
+    toUpstream.breakOff()
+    toClient.breakOff()
+  }
+
   private mutating func abandon() {
     wasAborted = true
     toUpstream.breakOff()

@@ -21,6 +21,8 @@ public enum EndReason: Sendable {
   /// The peer stopped answering.
   case vanished
   case idleTimeout
+  /// The target's name leads elsewhere now (ON_TARGET_CHANGE).
+  case targetChanged
   case drainTimeout
   case secondSignal
   case error
@@ -31,6 +33,7 @@ public enum EndReason: Sendable {
     case .reset: "reset"
     case .vanished: "vanished"
     case .idleTimeout: "idle_timeout"
+    case .targetChanged: "target_changed"
     case .drainTimeout: "drain_timeout"
     case .secondSignal: "second_signal"
     case .error: "error"
@@ -224,7 +227,7 @@ extension LogLine {
     case .noMemory:
       begin(.warn, at: time, "accepting paused: no memory for another socket")
     case .refused, .timedOut, .networkUnreachable, .hostUnreachable, .reset, .nameNotFound,
-      .noLocalPort, .notPermitted, .system:
+      .nameWithoutAddress, .nameServersFailed, .loop, .noLocalPort, .notPermitted, .system:
       begin(.warn, at: time, "accepting paused: the system refuses new connections")
     }
     add(cause: failure)

@@ -13,6 +13,15 @@ public struct Settings: Equatable, Sendable {
     case forward
   }
 
+  /// What becomes of connections to an address that the target's name does not have any more.
+  public enum ChangePolicy: Sendable {
+    case keep
+    /// Ended in order once they move nothing for a moment.
+    case drain
+    /// Reset, spread over a few seconds.
+    case reset
+  }
+
   /// How bytes are moved: a switch for tests.
   public enum TransferPolicy: Sendable { case automatic, copy, splice }
 
@@ -35,7 +44,13 @@ public struct Settings: Equatable, Sendable {
   /// Nil: as many as there are CPUs that the container may use.
   public var workers: Int?
   public var probes = ProbePolicy.absorb
+  /// How long the last good addresses of a name stand in when no name server answers.
+  public var staleLimit = Nanoseconds.seconds(600)
+  public var onTargetChange = ChangePolicy.keep
   public var transfer = TransferPolicy.automatic
+  /// Where name servers are listed, and the port they are asked at: switches for tests.
+  public var resolvConf = [UInt8]("/etc/resolv.conf")
+  public var dnsPort: UInt16 = 53
 
   public init() {}
 }

@@ -5,7 +5,7 @@
 enum Variable: Int, CaseIterable {
   case mode, listenHost, listenPort, targetHost, targetPort, forwards, logLevel, logFormat
   case connectTimeout, idleTimeout, peerTimeout, drainDelay, drainTimeout, maxConnections, workers
-  case probes, transfer
+  case staleLimit, onTargetChange, probes, transfer, resolvConf, dnsPort
 
   var name: StaticString {
     switch self {
@@ -24,8 +24,12 @@ enum Variable: Int, CaseIterable {
     case .drainTimeout: "DRAIN_TIMEOUT"
     case .maxConnections: "MAX_CONNECTIONS"
     case .workers: "WORKERS"
+    case .staleLimit: "STALE_LIMIT"
+    case .onTargetChange: "ON_TARGET_CHANGE"
     case .probes: "PROBES"
     case .transfer: "SIDECAR_TRANSFER"
+    case .resolvConf: "SIDECAR_RESOLV_CONF"
+    case .dnsPort: "SIDECAR_DNS_PORT"
     }
   }
 }
@@ -70,10 +74,15 @@ struct SettingsParser {
     settings.maxConnections = number(.maxConnections, 1...1_000_000).map { Int($0) }
     // A forwarder never needs more, whatever the machine has.
     settings.workers = number(.workers, 1...64).map { Int($0) }
+    if let policy = choice(.onTargetChange, ["keep", "drain", "reset"]) {
+      settings.onTargetChange = [.keep, .drain, .reset][policy]
+    }
     if choice(.probes, ["absorb", "forward"]) == 1 { settings.probes = .forward }
     if let transfer = choice(.transfer, ["auto", "copy", "splice"]) {
       settings.transfer = [.automatic, .copy, .splice][transfer]
     }
+    if let path = text(.resolvConf) { settings.resolvConf = [UInt8](path) }
+    if let port = number(.dnsPort, portRange) { settings.dnsPort = UInt16(port) }
     return settings
   }
 
@@ -94,6 +103,7 @@ struct SettingsParser {
     if let time = time(.peerTimeout, second...3600 * second, "from 1s to 1h") {
       settings.peerTimeout = time
     }
+    if let time = time(.staleLimit, 0...day, "from 0 to 24h") { settings.staleLimit = time }
     if let time = time(.drainDelay, 0...day, "from 0 to 24h") { settings.drainDelay = time }
     if let time = time(.drainTimeout, 0...day, "from 0 to 24h") { settings.drainTimeout = time }
   }

@@ -35,6 +35,9 @@ public struct Instant: Equatable, Comparable, Sendable {
   @inlinable public static func + (instant: Instant, span: Nanoseconds) -> Instant {
     Instant(nanoseconds: instant.nanoseconds &+ span.count)
   }
+  @inlinable public static func - (instant: Instant, span: Nanoseconds) -> Instant {
+    Instant(nanoseconds: instant.nanoseconds &- span.count)
+  }
   @inlinable public static func - (later: Instant, earlier: Instant) -> Nanoseconds {
     Nanoseconds(count: later.nanoseconds &- earlier.nanoseconds)
   }

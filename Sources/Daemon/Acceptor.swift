@@ -105,16 +105,10 @@ extension Worker {
   }
 
   private func adopt(_ socket: consuming Socket, _ endpoint: Endpoint, _ forward: UInt16) {
-    let addresses = names.addresses(
-      of: settings.forwards[Int(forward)].target, now: now)
-    let dial = Dial(addresses: addresses.count, timeout: settings.connectTimeout, now: now)
     let slot = table.insert(
       Connection(
-        client: socket, id: shared.nextID(), endpoint: endpoint, forward: forward, dial: dial,
-        now: now))
-    let connection = table.pointer(slot)
-    connection.pointee.addresses = addresses
-    enqueue(slot, connection)
+        client: socket, id: shared.nextID(), endpoint: endpoint, forward: forward, now: now))
+    enqueue(slot, table.pointer(slot))
   }
 
   // MARK: Pauses

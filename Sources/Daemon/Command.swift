@@ -41,13 +41,17 @@ let helpText: StaticString = """
                       5432=writer.example:5432,5433=reader.example:5432
     LOG_LEVEL         error, warn, info (default) or debug
     LOG_FORMAT        text (default) or json
-    CONNECT_TIMEOUT   how long to try to reach the target (5s)
+    CONNECT_TIMEOUT   how long to look up and reach the target (5s)
     IDLE_TIMEOUT      end connections that move no byte for so long (off)
     PEER_TIMEOUT      notice a vanished peer within this (30s)
     DRAIN_DELAY       go on accepting after SIGTERM for so long (0s)
     DRAIN_TIMEOUT     let connections finish for so long, then cut them (25s)
     MAX_CONNECTIONS   more wait in the backlog (what the descriptor limit allows)
     WORKERS           threads that forward (the CPUs the container may use)
+    STALE_LIMIT       go by the last good addresses of a name for so long when
+                      no name server answers (10m)
+    ON_TARGET_CHANGE  connections to an address that the name has no more: keep
+                      (default), drain (end when idle) or reset
     PROBES            absorb (default): a client that leaves without a byte before
                       the target is reached costs the target nothing; or forward
   Durations: 500ms, 5s, 2m, 1h, or plain seconds.

@@ -29,9 +29,7 @@ struct Connection: ~Copyable {
     case accepted
     /// Watched: its first byte, its end or the end of the grace decides.
     case met
-    /// To be dialled for as soon as it has its turn, or its timer ends.
-    case next
-    /// On the way to the target.
+    /// On the way to the target, as `dialing` says.
     case dialing
     case relaying
   }
@@ -52,8 +50,7 @@ struct Connection: ~Copyable {
   var upstream = Socket(owning: -1)
 
   // While dialing.
-  var dial: Dial
-  var addresses: [IPAddress] = []
+  var dialing: Dialing?
   var clientHints = Readiness(bits: 0)
   var upstreamHints = Readiness(bits: 0)
 
@@ -63,22 +60,22 @@ struct Connection: ~Copyable {
   var toClient = Lane()
   /// From accepting to the target's answer, in microseconds; up to an hour.
   var connectMicroseconds: UInt32 = 0
-  var isUpstreamWatched = false
   /// The user timeout is off, because the window was closed: PeerWatch.swift.
   var isClientLifted = false
   var isUpstreamLifted = false
-  /// When one end has failed: how long the other may take what is held for it.
+  /// Leads to an address that the target's name has no more.
+  var isRetired = false
+  /// When one end has failed: how long the other may take what is held for it. When the target's
+  /// name has changed: when to reset both.
   var patienceEnds = Instant.never
 
   init(
-    client: consuming Socket, id: UInt64, endpoint: Endpoint, forward: UInt16, dial: Dial,
-    now: Instant
+    client: consuming Socket, id: UInt64, endpoint: Endpoint, forward: UInt16, now: Instant
   ) {
     self.client = client
     self.id = id
     clientEndpoint = endpoint
     self.forward = forward
-    self.dial = dial
     accepted = now
     lastMoved = now
   }

@@ -26,7 +26,7 @@ extension Worker {
       let slot = TimerKey.slot(key)
       let connection = table.pointer(slot)
       switch connection.pointee.phase {
-      case .accepted, .met, .next, .dialing: dialExpired(slot, connection)
+      case .accepted, .met, .dialing: dialExpired(slot, connection)
       case .relaying: relayExpired(slot, connection)
       }
     }
@@ -43,12 +43,16 @@ extension Worker {
     if let idle = settings.idleTimeout, connection.pointee.lastMoved + idle <= now {
       connection.pointee.relay.abort(.idleTimeout)
     } else if connection.pointee.patienceEnds <= now {
-      connection.pointee.relay.abort(.error)
+      let isRetired = connection.pointee.isRetired && !connection.pointee.relay.hasFailed
+      connection.pointee.relay.abort(isRetired ? .targetChanged : .error)
     } else {
+      if let rested = retirementDeadline(connection), rested <= now { endRetired(connection) }
       let isOnTheWay = watchPeers(connection)
       let isRecent = now < connection.pointee.lastMoved + peerTimes.checkInterval
       connection.pointee.relay.recheckDelivery()
-      if isOnTheWay || isRecent || settings.idleTimeout != nil {
+      if isOnTheWay || isRecent || settings.idleTimeout != nil
+        || connection.pointee.isRetired
+      {
         armTimer(slot, connection, watches: isOnTheWay || isRecent)
       }
     }
@@ -68,7 +72,10 @@ extension Worker {
       if connection.pointee.patienceEnds == .never {
         connection.pointee.patienceEnds = now + settings.peerTimeout
       }
-      deadline = min(deadline, connection.pointee.patienceEnds)
+    }
+    deadline = min(deadline, connection.pointee.patienceEnds)
+    if let rested = retirementDeadline(connection) {
+      deadline = min(deadline, max(rested, now + .milliseconds(100)))
     }
     if relay.isDelivering { deadline = min(deadline, now + deliveryDelay(connection)) }
     timers.set(TimerKey.connection(slot), deadline)

@@ -1,5 +1,5 @@
-// From an accepted client to an established connection: performs what Dial decides, and lets a
-// client go that left before the target was reached.
+// From an accepted client to an established connection: performs what Race decides, with the
+// addresses that Names gives, and lets a client go that left before the target was reached.
 import Core
 import Linux
 
@@ -21,12 +21,8 @@ extension Worker {
     if hints.hasEnded || hints.hasError, hasLeft(connection) { return absorb(slot, connection) }
     switch connection.pointee.phase {
     case .accepted: meet(slot, connection)
-    case .met: if hints.isReadable || hints.hasEnded { dialNext(slot, connection) }
-    case .next: dialNext(slot, connection)
-    case .dialing:
-      if !connection.pointee.upstreamHints.isNothing {
-        judge(slot, connection, connect(connection))
-      }
+    case .met: if hints.isReadable || hints.hasEnded { beginDialing(slot, connection) }
+    case .dialing: dial(slot, connection)
     case .relaying: preconditionFailure("the target is reached already")
     }
   }
@@ -46,111 +42,175 @@ extension Worker {
     case .absorb:
       connection.pointee.phase = .met
       timers.set(TimerKey.connection(slot), now + probeGrace)
-    case .forward: dialNext(slot, connection)
+    case .forward: beginDialing(slot, connection)
     }
   }
 
-  /// CONNECT_TIMEOUT, or this address's share of it, is over.
+  /// The grace is over, or the race has something to do.
   func dialExpired(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
-    switch connection.pointee.phase {
-    case .accepted, .met, .next: connection.pointee.phase = .next
-    case .dialing:
-      connection.pointee.dial.fail(.timedOut)
-      connection.pointee.phase = .next
-    case .relaying: preconditionFailure("the target is reached already")
-    }
+    if connection.pointee.phase == .met { prepareDialing(connection) }
     enqueue(slot, connection)
   }
 
-  private func dialNext(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
-    connection.pointee.upstream = Socket(owning: -1)
-    connection.pointee.upstreamHints = Readiness(bits: 0)
-    switch connection.pointee.dial.next(now: now) {
-    case .giveUp(let failure): giveUp(slot, connection, failure)
-    case .connect(let index, let until):
-      let port = target(of: connection).port
-      let endpoint = Endpoint(address: connection.pointee.addresses[index], port: port)
-      connection.pointee.upstreamEndpoint = endpoint
-      do throws(Errno) {
-        connection.pointee.upstream = try makeSocket(to: SocketAddress(endpoint))
-      } catch {
-        return failAttempt(slot, connection, Failure(error))
+  private func prepareDialing(_ connection: UnsafeMutablePointer<Connection>) {
+    connection.pointee.dialing = Dialing(
+      end: connection.pointee.accepted + settings.connectTimeout)
+    connection.pointee.phase = .dialing
+  }
+
+  private func beginDialing(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    prepareDialing(connection)
+    dial(slot, connection)
+  }
+
+  // MARK: The race
+
+  private func dial(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    let dialing = connection.pointee.dialing!
+    if !connection.pointee.upstreamHints.isNothing, judge(slot, connection, dialing) { return }
+    while true {
+      if let failure = takeAnswer(connection, dialing) {
+        return giveUp(slot, connection, failure)
       }
-      connection.pointee.phase = .dialing
-      timers.set(TimerKey.connection(slot), until)
-      judge(slot, connection, connect(connection))
+      guard dialing.race != nil else {
+        return timers.set(TimerKey.connection(slot), dialing.end)
+      }
+      switch dialing.race!.next(now: now) {
+      case .connect(let address):
+        if attempt(slot, connection, dialing, address) { return }
+      case .dropOldest: dialing.remove(at: 0)
+      case .lookUp(let since): dialing.awaits = .answer(since: since)
+      case .wait(let until): return timers.set(TimerKey.connection(slot), until)
+      case .giveUp(let failure): return giveUp(slot, connection, failure)
+      }
     }
   }
 
-  /// With the last descriptor if need be; then nobody is accepted until there is another.
-  private func makeSocket(to address: SocketAddress) throws(Errno) -> Socket {
-    do throws(Errno) {
-      return try Socket.connecting(to: address, keepalive: KeepaliveTimes(peerTimes))
-    } catch {
-      let failure = Failure(error)
-      guard failure.isShortage else { throw error }
-      pauseForShortage(failure)
-      guard releaseSpare() else { throw error }
-      return try Socket.connecting(to: address, keepalive: KeepaliveTimes(peerTimes))
+  /// Takes the answer that is awaited, if it is there. Returns why there is none for this client.
+  private func takeAnswer(
+    _ connection: UnsafeMutablePointer<Connection>, _ dialing: Dialing
+  ) -> Failure? {
+    let forward = Int(connection.pointee.forward)
+    switch dialing.awaits {
+    case .nothing: break
+    case .firstAnswer:
+      switch names.addresses(ofForward: forward, since: nil, now: now) {
+      case .awaited: return dialing.end <= now ? .nameServersFailed : nil
+      case .failed(let failure, _): return failure
+      case .addresses(let addresses, let startedAt):
+        dialing.awaits = .nothing
+        dialing.race = Race(
+          addresses: addresses, answerStartedAt: startedAt, end: dialing.end, now: now)
+      }
+    case .answer(let since):
+      switch names.addresses(ofForward: forward, since: since, now: now) {
+      case .awaited: break
+      case .failed(_, let startedAt):
+        dialing.awaits = .nothing
+        dialing.race!.offer([], startedAt: startedAt, now: now)
+      case .addresses(let addresses, let startedAt):
+        dialing.awaits = .nothing
+        dialing.race!.offer(addresses, startedAt: startedAt, now: now)
+      }
     }
+    return nil
   }
 
-  private func connect(_ connection: UnsafeMutablePointer<Connection>) -> ConnectResult {
-    connection.pointee.upstream.connect(to: SocketAddress(connection.pointee.upstreamEndpoint!))
-  }
-
-  private func judge(
-    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ result: ConnectResult
-  ) {
-    switch result {
-    case .failed(let error): failAttempt(slot, connection, Failure(error))
-    case .inProgress: watchUpstream(slot, connection)
-    case .connected: if watchUpstream(slot, connection) { beginRelaying(slot, connection) }
-    }
-  }
-
-  /// Once for each attempt. False when the attempt has failed with it.
-  @discardableResult
-  private func watchUpstream(
-    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>
+  /// True when this was all: the target has answered at once.
+  private func attempt(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ dialing: Dialing,
+    _ address: IPAddress
   ) -> Bool {
-    guard !connection.pointee.isUpstreamWatched else { return true }
+    let endpoint = Endpoint(address: address, port: target(of: connection).port)
+    guard !shared.isOwnListener(endpoint) else {
+      dialing.race!.fail(.loop, now: now)
+      return false
+    }
     do throws(Errno) {
+      let attempt = try makeAttempt(to: endpoint, isFirst: dialing.attempts.isEmpty)
+      dialing.add(attempt)
+      let result = attempt.connect()
+      if case .failed(let error) = result { throw error }
       let token = Token.connection(
         slot: slot, generation: table.generation(slot), isUpstream: true)
-      try watch(
-        connection.pointee.upstream.number, with: door.poller.number, for: .changes,
-        token: token.bits)
-      connection.pointee.isUpstreamWatched = true
+      try watch(attempt.number, with: door.poller.number, for: .changes, token: token.bits)
+      guard result == .connected else { return false }
+      beginRelaying(slot, connection, dialing, dialing.attempts.count - 1)
       return true
     } catch {
-      failAttempt(slot, connection, Failure(error))
+      if dialing.attempts.last?.endpoint == endpoint { dialing.removeLast() }
+      let failure = Failure(error)
+      if failure.isShortage {
+        dialing.race!.postpone(failure, until: now + shortageDelay)
+      } else {
+        fail(dialing, endpoint, failure)
+      }
       return false
     }
   }
 
-  private func failAttempt(
-    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ failure: Failure
-  ) {
-    connection.pointee.isUpstreamWatched = false
-    if failure.isShortage {
-      connection.pointee.dial.retry(failure)
-      connection.pointee.phase = .next
-      connection.pointee.upstream = Socket(owning: -1)
-      timers.set(TimerKey.connection(slot), now + shortageDelay)
-    } else {
-      connection.pointee.dial.fail(failure)
-      connection.pointee.phase = .next
-      enqueue(slot, connection)
+  /// With the last descriptor if need be; then nobody is accepted until there is another.
+  private func makeAttempt(
+    to endpoint: Endpoint, isFirst: Bool
+  ) throws(Errno) -> Dialing.Attempt {
+    let address = SocketAddress(endpoint)
+    let keepalive = KeepaliveTimes(peerTimes)
+    do throws(Errno) {
+      return Dialing.Attempt(
+        try Socket.connecting(to: address, keepalive: keepalive), to: endpoint)
+    } catch {
+      let failure = Failure(error)
+      // An attempt beside others can wait for them.
+      guard failure.isShortage, isFirst else { throw error }
+      pauseForShortage(failure)
+      guard releaseSpare() else { throw error }
+      return Dialing.Attempt(
+        try Socket.connecting(to: address, keepalive: keepalive), to: endpoint)
     }
   }
 
+  /// Asks each attempt how far it came: an event does not say whose it is. True when one has won.
+  private func judge(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ dialing: Dialing
+  ) -> Bool {
+    var index = 0
+    while index < dialing.attempts.count {
+      let attempt = dialing.attempts[index]
+      switch attempt.connect() {
+      case .inProgress: index += 1
+      case .connected:
+        beginRelaying(slot, connection, dialing, index)
+        return true
+      case .failed(let error):
+        dialing.remove(at: index)
+        fail(dialing, attempt.endpoint, Failure(error))
+      }
+    }
+    connection.pointee.upstreamHints = Readiness(bits: 0)
+    return false
+  }
+
+  private func fail(_ dialing: Dialing, _ endpoint: Endpoint, _ failure: Failure) {
+    names.penalties.add(endpoint.address, now: now)
+    dialing.race!.fail(failure, now: now)
+  }
+
   private func beginRelaying(
-    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ dialing: Dialing,
+    _ winner: Int
   ) {
     timers.clear(TimerKey.connection(slot))
-    connection.pointee.addresses = []
+    // Those that began earlier and have not answered yet are slower.
+    for loser in dialing.attempts[..<winner] {
+      names.penalties.add(loser.endpoint.address, now: now)
+    }
+    let endpoint = dialing.attempts[winner].endpoint
+    names.penalties.clear(endpoint.address)
+    connection.pointee.upstreamEndpoint = endpoint
+    connection.pointee.upstream = dialing.takeSocket(at: winner)
+    connection.pointee.dialing = nil
     connection.pointee.phase = .relaying
+    countEstablished(1, connection)
     let connectTime = now - connection.pointee.accepted
     connection.pointee.connectMicroseconds = UInt32(clamping: connectTime.count / 1_000)
     connection.pointee.lastMoved = now
@@ -196,7 +256,7 @@ extension Worker {
     {
       line.connectionFailed(
         id: connection.pointee.id, client: connection.pointee.clientEndpoint,
-        target: target(of: connection), address: connection.pointee.upstreamEndpoint,
+        target: target(of: connection), address: connection.pointee.dialing?.lastEndpoint,
         failure: failure, repeated: repeated, at: .now)
       queueLine()
     }

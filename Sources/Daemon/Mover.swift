@@ -238,6 +238,9 @@ extension Worker {
   /// Closes what the connection has, and gives its place to the next.
   func discard(_ slot: UInt32) {
     timers.clear(TimerKey.connection(slot))
+    if table.pointer(slot).pointee.phase == .relaying {
+      countEstablished(-1, table.pointer(slot))
+    }
     table.remove(slot)
     let open = door.open.subtract(1, ordering: .sequentiallyConsistent).newValue
     releaseAndResume()

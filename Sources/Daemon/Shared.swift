@@ -52,6 +52,7 @@ final class Shared: @unchecked Sendable {
   let settings: Settings
   let limits: Limits
   let doors: [WorkerDoor]
+  let names: NameBoard
   let writer: LogWriter
   /// Signalled when the last connection has ended or a worker has left the listeners.
   let supervisorWake: EventCounter
@@ -72,6 +73,7 @@ final class Shared: @unchecked Sendable {
       for _ in 0..<limits.workers { doors.append(try WorkerDoor()) }
     }
     self.doors = doors
+    names = NameBoard(settings)
     writer = try LogWriter(
       workers: doors.map { $0.log }, supervisor: supervisorLog, format: settings.logFormat)
     supervisorWake = try EventCounter(blocking: false)
@@ -87,6 +89,13 @@ final class Shared: @unchecked Sendable {
   }
 
   func releasePlace() { open.subtract(1, ordering: .relaxed) }
+
+  /// Whether a connection to `endpoint` would come back to this process, and so on without end.
+  func isOwnListener(_ endpoint: Endpoint) -> Bool {
+    guard endpoint.address.isLoopback else { return false }
+    let listens = settings.listenAddress.map { $0.isUnspecified || $0 == endpoint.address } ?? true
+    return listens && settings.forwards.contains { $0.listenPort == endpoint.port }
+  }
 
   /// The worker with the fewest connections; `own` when no other has fewer.
   func leastLoaded(own: Int) -> Int {

@@ -12,6 +12,7 @@ final class Supervisor {
   private var line: LogLine
   private var lifecycle: Lifecycle
   private var stopSignal: StaticString = "SIGTERM"
+  private var resolver: Resolver?
 
   private static let signalToken: UInt64 = 0
   private static let wakeToken: UInt64 = 1
@@ -39,22 +40,33 @@ final class Supervisor {
     try shared.writer.start()
     for index in shared.doors.indices { try Worker(index: index, shared: shared).start() }
     reportStart()
+    let resolver = Resolver(shared: shared, poller: poller.number) { [self] in report($0, $1) }
+    self.resolver = resolver
     while follow() {
+      lookUpAgain = resolver.serve(now: .now)
       let count = poller.wait(milliseconds: waitMilliseconds())
-      for index in 0..<count {
-        if poller.event(index).token == Self.wakeToken { shared.supervisorWake.take() }
-      }
+      for index in 0..<count { handle(poller.event(index).token) }
       takeSignals()
     }
     report(.info) { $0.stopped(at: .now) }
     try shared.writer.end(within: Self.logEndTime)
   }
 
+  private func handle(_ token: UInt64) {
+    if token == Self.wakeToken {
+      shared.supervisorWake.take()
+    } else if token >= Resolver.firstToken {
+      resolver?.handle(token, now: .now)
+    }
+  }
+
   private var deadline: Instant?
+  private var lookUpAgain: Instant?
 
   private func waitMilliseconds() -> Int32 {
-    guard let deadline else { return -1 }
-    return Int32(clamping: max(0, (deadline - .now).wholeMilliseconds))
+    let next = min(deadline ?? .never, lookUpAgain ?? .never)
+    guard next != .never else { return -1 }
+    return Int32(clamping: max(0, (next - .now).wholeMilliseconds))
   }
 
   /// False when it is time to exit.
@@ -108,8 +120,8 @@ final class Supervisor {
   private func closeListeners() {
     tellWorkers(.draining)
     while shared.closedDoors.load(ordering: .sequentiallyConsistent) < shared.doors.count {
-      _ = poller.wait(milliseconds: -1)
-      shared.supervisorWake.take()
+      let count = poller.wait(milliseconds: -1)
+      for index in 0..<count { handle(poller.event(index).token) }
       takeSignals()
     }
     shared.listeners = []

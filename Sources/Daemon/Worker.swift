@@ -1,6 +1,6 @@
 // One thread's loop: wait, note what happened, let each connection with something to do have its
 // turn. What is done in a turn: Acceptor.swift, Connector.swift, Mover.swift,
-// ConnectionTimers.swift.
+// ConnectionTimers.swift, TargetChange.swift.
 import Core
 import Linux
 import Synchronization
@@ -18,7 +18,7 @@ final class Worker {
   var now = Instant.now
   var table = ConnectionTable()
   var pipes: PipePool
-  var names = Names()
+  var names: Names
   var timers = Timers()
   var fold = WarningFold()
   var line: LogLine
@@ -41,6 +41,7 @@ final class Worker {
     buffer = .allocate(byteCount: Int(rules.bufferBytes), alignment: 4096)
     pipes = PipePool(limit: shared.limits.pipesPerWorker, capacity: rules.pipeBytes)
     line = LogLine(format: settings.logFormat)
+    names = Names(worker: index, board: shared.names, forwards: settings.forwards)
   }
 
   // A worker lives as long as the process; its buffer with it.
@@ -61,6 +62,7 @@ final class Worker {
       for index in 0..<count { handle(door.poller.event(index)) }
       while let key = timers.popExpired(now) { expire(key) }
       runQueue()
+      if names.takeDemands() { shared.supervisorWake.signal() }
       if hasQueuedLines {
         hasQueuedLines = false
         shared.writer.notify()
@@ -88,6 +90,7 @@ final class Worker {
     case .wake:
       door.wake.take()
       followPhase()
+      followNames()
     }
   }
 
@@ -97,7 +100,7 @@ final class Worker {
     switch connection.pointee.phase {
     case .relaying:
       connection.pointee.note(readiness, of: end)
-    case .accepted, .met, .next, .dialing:
+    case .accepted, .met, .dialing:
       // Told once: what is not acted on now must be kept for when the relay begins.
       switch end {
       case .client: connection.pointee.clientHints.merge(readiness)
@@ -131,7 +134,7 @@ final class Worker {
       queuedCount -= 1
       connection.pointee.isQueued = false
       switch connection.pointee.phase {
-      case .accepted, .met, .next, .dialing: dialTurn(slot, connection)
+      case .accepted, .met, .dialing: dialTurn(slot, connection)
       case .relaying: relayTurn(slot, connection)
       }
     }

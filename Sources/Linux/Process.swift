@@ -58,6 +58,9 @@ public func monotonicNanoseconds() -> Int64 { linux_monotonic_nanoseconds() }
 /// clock_gettime(2), CLOCK_REALTIME, in nanoseconds since 1970.
 public func wallNanoseconds() -> Int64 { linux_wall_nanoseconds() }
 
+/// getrandom(2): bits that nobody can guess.
+public func unguessableBits() -> UInt16 { linux_random() }
+
 /// sched_getaffinity(2): CPUs that this process may run on; 1 when the kernel does not say.
 public func usableCPUs() -> Int { max(1, Int(linux_usable_cpus())) }
 

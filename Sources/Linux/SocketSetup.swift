@@ -75,6 +75,22 @@ extension Socket {
     return socket
   }
 
+  /// A UDP socket that is connected to `server`: datagrams of nobody else are received, and an
+  /// ICMP error shows as ECONNREFUSED. The kernel chooses a random port (RFC 6056).
+  /// - Throws: EMFILE, ENFILE, ENOBUFS, ENOMEM, EAFNOSUPPORT, ENETUNREACH, EPERM.
+  public static func datagrams(with server: SocketAddress) throws(Errno) -> Socket {
+    let socket = Socket(owning: try checked(linux_datagram_socket(server.isIPv4 ? 0 : 1)))
+    var raw = server.raw
+    try checked(linux_connect(socket.number, &raw))
+    return socket
+  }
+
+  /// A TCP socket without options, for a short exchange.
+  /// - Throws: EMFILE, ENFILE, ENOBUFS, ENOMEM, EAFNOSUPPORT.
+  public static func stream(for address: SocketAddress) throws(Errno) -> Socket {
+    Socket(owning: try checked(linux_socket(address.isIPv4 ? 0 : 1)))
+  }
+
   /// connect(2). Called again while in progress, it tells how far it came, which an event alone
   /// does not prove.
   public borrowing func connect(to address: SocketAddress) -> ConnectResult {

@@ -19,6 +19,7 @@ struct linux_address {
 
 // Sockets. IPv4 sockets serve mapped addresses; `ipv6` chooses the family.
 int32_t linux_socket(int32_t ipv6);
+int32_t linux_datagram_socket(int32_t ipv6);
 int32_t linux_bind(int32_t socket, const struct linux_address *address, int32_t ipv6);
 int32_t linux_listen(int32_t socket, int32_t backlog);
 int32_t linux_accept(int32_t listener, struct linux_address *peer);
@@ -114,6 +115,8 @@ int32_t linux_thread(void (*body)(void *), void *argument, const char *name);
 int32_t linux_usable_cpus(void);
 int64_t linux_monotonic_nanoseconds(void);
 int64_t linux_wall_nanoseconds(void);
+// Bits that nobody can guess (getrandom(2)).
+uint16_t linux_random(void);
 const char *linux_environment(const char *name);
 void *linux_allocate(size_t bytes);
 void linux_free(void *memory);

@@ -1,0 +1,63 @@
+// In which order the addresses of a name are tried: families in turn, load spread over equals, what
+// failed lately last. Reads no clock.
+
+/// Addresses that failed lately, or were too slow to win.
+public struct AddressPenalties: Sendable {
+  /// Long enough that a broken family is not tried first by every client, short enough that an
+  /// address that is well again is used again soon.
+  static let time = Nanoseconds.seconds(30)
+  static let capacity = 32
+
+  private struct Entry {
+    var address: IPAddress
+    var until: Instant
+  }
+
+  private var entries: [Entry] = []
+
+  public init() {}
+
+  public mutating func add(_ address: IPAddress, now: Instant) {
+    entries.removeAll { $0.until <= now || $0.address == address }
+    if entries.count == Self.capacity { entries.removeFirst() }
+    entries.append(Entry(address: address, until: now + Self.time))
+  }
+
+  public mutating func clear(_ address: IPAddress) {
+    if !entries.isEmpty { entries.removeAll { $0.address == address } }
+  }
+
+  func has(_ address: IPAddress, now: Instant) -> Bool {
+    entries.contains { $0.address == address && now < $0.until }
+  }
+}
+
+/// The order in which to try `addresses`. `isListed`: a person put them into their order; else each
+/// family is rotated by `rotation`, and the two take turns, IPv6 first (RFC 8305, section 4).
+public func raceOrder(
+  _ addresses: [IPAddress], isListed: Bool, rotation: Int, penalties: AddressPenalties,
+  now: Instant
+) -> [IPAddress] {
+  guard addresses.count > 1 else { return addresses }
+  let ordered = isListed ? addresses : interleaved(addresses, rotation)
+  return ordered.filter { !penalties.has($0, now: now) }
+    + ordered.filter { penalties.has($0, now: now) }
+}
+
+private func interleaved(_ addresses: [IPAddress], _ rotation: Int) -> [IPAddress] {
+  let families = [
+    rotated(addresses.filter { !$0.isIPv4 }, rotation),
+    rotated(addresses.filter { $0.isIPv4 }, rotation),
+  ]
+  var ordered: [IPAddress] = []
+  for index in 0..<max(families[0].count, families[1].count) {
+    for family in families where index < family.count { ordered.append(family[index]) }
+  }
+  return ordered
+}
+
+private func rotated(_ addresses: [IPAddress], _ rotation: Int) -> [IPAddress] {
+  guard addresses.count > 1 else { return addresses }
+  let start = rotation % addresses.count
+  return Array(addresses[start...] + addresses[..<start])
+}

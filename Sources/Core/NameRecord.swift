@@ -1,0 +1,275 @@
+// What is known of one name: the answer that connections use, how long it holds, when it is looked
+// up again, and what stands in when no server answers. Makes no call; `now` is an argument.
+
+public struct NameRecord: Sendable {
+  public enum Step: Equatable, Sendable {
+    /// Read what is in files and call `begin`.
+    case begin
+    case ask(slot: Int, Lookup.Transport, again: Bool)
+    /// Close the sockets of the lookup.
+    case hangUp
+    /// `answer` is new.
+    case publish
+    /// For two whole answers now, an address is gone: what is open to any but the `lasting` ones
+    /// leads to where the name does not lead any more.
+    case retire
+    case tell(NameEvent)
+    /// Nil: until somebody asks.
+    case wait(until: Instant?)
+  }
+
+  public let name: [UInt8]
+  private let isAbsolute: Bool
+  private let rules: NameRules
+
+  public private(set) var answer = NameAnswer()
+  public private(set) var lookup: Lookup?
+  /// The addresses of the last two whole answers.
+  public private(set) var lasting: [IPAddress] = []
+
+  private var mustBegin = false
+  private var mustPublish = false
+  private var mustRetire = false
+  private var mustHangUp = false
+  private var hasPublishedEarly = false
+  private var events: [NameEvent] = []
+  private var refreshAt = Instant.never
+  /// The last answer with addresses, whole or early.
+  private var good = NameAnswer()
+  private var lastWhole: [IPAddress] = []
+  private var isInOutage = false
+  private var saying = NameSaying()
+
+  /// `name` in lower case without its trailing dot; `isAbsolute` when it was written with one.
+  public init(name: [UInt8], isAbsolute: Bool, rules: NameRules) {
+    self.name = name
+    self.isAbsolute = isAbsolute
+    self.rules = rules
+  }
+
+  // MARK: Asking
+
+  /// Somebody needs an answer from a lookup that began at `since` or later.
+  public mutating func demand(since: Instant, now: Instant) {
+    if let lookup {
+      // One that only waits for its second family is no answer to this.
+      guard hasPublishedEarly && lookup.startedAt < since else { return }
+      abandon()
+    } else if since <= answer.startedAt && now < answer.freshUntil {
+      return
+    }
+    mustBegin = true
+  }
+
+  private mutating func abandon() {
+    lookup = nil
+    mustHangUp = true
+  }
+
+  /// Begins a lookup; one that /etc/hosts answers is over with it.
+  public mutating func begin(hosts: HostsFile, servers: inout NameServers, now: Instant) {
+    mustBegin = false
+    refreshAt = .never
+    hasPublishedEarly = false
+    let listed = hosts.addresses(of: name)
+    guard listed.isEmpty else {
+      var found = NameAnswer()
+      found.addresses = listed
+      found.isListed = true
+      found.startedAt = now
+      found.freshUntil = now + NameRules.listedTime
+      adopt(found, isWhole: true, now)
+      return
+    }
+    lookup = Lookup(
+      candidates: servers.conf.candidates(for: name, isAbsolute: isAbsolute), servers: &servers,
+      limit: rules.lookupLimit, now: now)
+  }
+
+  /// The next step; with `.wait`, call again by then, or after any other call. `isUsed`: whether
+  /// anybody has used the answer since it came.
+  public mutating func next(
+    now: Instant, isUsed: () -> Bool, servers: inout NameServers, budget: inout QueryBudget,
+    random: () -> UInt16
+  ) -> Step {
+    while true {
+      if refreshAt <= now {
+        refreshAt = .never
+        if isUsed() {
+          if lookup != nil { abandon() }
+          mustBegin = true
+        }
+      }
+      if mustPublish {
+        mustPublish = false
+        return .publish
+      }
+      if mustRetire {
+        mustRetire = false
+        return .retire
+      }
+      if !events.isEmpty { return .tell(events.removeFirst()) }
+      if mustHangUp {
+        mustHangUp = false
+        return .hangUp
+      }
+      if mustBegin { return .begin }
+      guard lookup != nil else { return .wait(until: refreshAt == .never ? nil : refreshAt) }
+      switch lookup!.next(now: now, servers: &servers, budget: &budget, random: random) {
+      case .ask(let slot, let transport, let again):
+        return .ask(slot: slot, transport, again: again)
+      case .done: conclude(now)
+      case .wait(let until):
+        guard let wake = wakeBefore(until, now) else { continue }
+        return .wait(until: min(wake, refreshAt))
+      }
+    }
+  }
+
+  public mutating func receive(
+    _ message: [UInt8], slot: Int, now: Instant, servers: inout NameServers
+  ) -> DNSReply {
+    lookup?.receive(message, slot: slot, now: now, servers: &servers) ?? .notOurs
+  }
+
+  public mutating func fail(
+    _ slot: Int, _ word: ServerWord, now: Instant, servers: inout NameServers
+  ) {
+    lookup?.fail(slot, word, now: now, servers: &servers)
+  }
+
+  // MARK: What came of it
+
+  /// When to look again before `until`. Nil when something was to be done right now, and was.
+  private mutating func wakeBefore(_ until: Instant, _ now: Instant) -> Instant? {
+    guard !hasPublishedEarly, let lookup else { return until }
+    var wake = until
+    for family in Family.allCases {
+      guard case .addresses? = lookup.finding(of: family) else { continue }
+      let early = lookup.foundAt(family) + NameRules.resolutionDelay
+      if early <= now {
+        hasPublishedEarly = true
+        adopt(found(in: lookup), isWhole: false, now)
+        return nil
+      }
+      wake = min(wake, early)
+    }
+    let impatient = lookup.startedAt + NameRules.stalePatience
+    guard !answer.isUsable(now: now), isGoodEnough(now) else { return wake }
+    guard impatient <= now else { return min(wake, impatient) }
+    useStale(now)
+    return nil
+  }
+
+  private mutating func conclude(_ now: Instant) {
+    guard let lookup else { return }
+    let findings = Family.allCases.map { lookup.finding(of: $0)! }
+    abandon()
+    let found = found(in: lookup)
+    if !found.addresses.isEmpty {
+      adopt(found, isWhole: !findings.contains(.failed), now)
+    } else if findings.contains(.failed) {
+      if isGoodEnough(now) { useStale(now) } else { fail(.nameServersFailed, nil, lookup, now) }
+    } else {
+      let failure: Failure = lookup.someNameExists ? .nameWithoutAddress : .nameNotFound
+      fail(failure, findings.compactMap { $0.negativeTTL }.min(), lookup, now)
+    }
+  }
+
+  /// The addresses of all families that were found, for as long as the first of them holds.
+  private func found(in lookup: Lookup) -> NameAnswer {
+    var found = NameAnswer()
+    found.startedAt = lookup.startedAt
+    found.freshUntil = .never
+    for family in Family.allCases {
+      guard case .addresses(let addresses, let ttl)? = lookup.finding(of: family) else { continue }
+      found.addresses += addresses
+      let seconds = max(NameRules.leastTTL, min(Int64(ttl), NameRules.greatestTTL))
+      found.freshUntil = min(found.freshUntil, lookup.foundAt(family) + .seconds(seconds))
+    }
+    return found
+  }
+
+  private mutating func adopt(_ found: NameAnswer, isWhole: Bool, _ now: Instant) {
+    if isInOutage {
+      isInOutage = false
+      events.append(.recovered)
+    }
+    if isWhole {
+      let before = lasting
+      lasting = lastWhole + found.addresses
+      mustRetire = mustRetire || !before.allSatisfy { lasting.contains($0) }
+      lastWhole = found.addresses
+    }
+    // A family that came later, or is late this time, is no change.
+    let isKnown = found.addresses.allSatisfy { good.addresses.contains($0) }
+    let isComplete = good.addresses.allSatisfy { found.addresses.contains($0) }
+    if !isKnown || (isWhole && !isComplete) {
+      if let unsaid = saying.admitChange(now) {
+        events.append(.changed(from: good.addresses, to: found.addresses, unsaid: unsaid))
+      }
+    }
+    good = found
+    saying.forgetFailure()
+    publish(found, now)
+  }
+
+  private mutating func publish(_ new: NameAnswer, _ now: Instant) {
+    answer = new
+    mustPublish = true
+    // A fifth of its time before the end, so that nobody ever waits for the next.
+    let rest = answer.freshUntil - now
+    refreshAt = answer.failure == nil ? now + Nanoseconds(count: rest.count / 5 * 4) : .never
+  }
+
+  // MARK: When no server answers
+
+  /// Whether the last good answer may still stand in.
+  private func isGoodEnough(_ now: Instant) -> Bool {
+    !good.addresses.isEmpty && now < good.freshUntil + rules.staleLimit
+  }
+
+  private mutating func useStale(_ now: Instant) {
+    if !isInOutage {
+      isInOutage = true
+      words = lookup?.words ?? []
+      events.append(.stale(since: now - good.startedAt))
+    }
+    var stale = good
+    stale.isStale = true
+    stale.startedAt = lookup?.startedAt ?? now
+    stale.freshUntil = now + NameRules.staleRetry
+    publish(stale, now)
+  }
+
+  private mutating func fail(
+    _ failure: Failure, _ ttl: UInt32?, _ lookup: Lookup, _ now: Instant
+  ) {
+    isInOutage = false
+    if let repeated = saying.admit(failure, now) {
+      words = lookup.words
+      events.append(.failed(failure, repeated: repeated))
+    }
+    var failed = NameAnswer()
+    failed.failure = failure
+    failed.startedAt = lookup.startedAt
+    let seconds = max(
+      NameRules.leastTTL, min(Int64(ttl ?? 0), NameRules.greatestNegativeTTL))
+    failed.freshUntil =
+      now + (failure == .nameServersFailed ? NameRules.failureTime : .seconds(seconds))
+    if failure != .nameServersFailed { good = NameAnswer() }
+    publish(failed, now)
+  }
+
+  /// What the servers said when the last failure was told.
+  public private(set) var words: [(server: Endpoint, word: ServerWord)] = []
+}
+
+extension Lookup.Finding {
+  fileprivate var negativeTTL: UInt32? {
+    switch self {
+    case .noAddress(let ttl), .noName(let ttl): ttl
+    case .addresses, .failed: nil
+    }
+  }
+}

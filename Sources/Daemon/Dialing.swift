@@ -1,0 +1,57 @@
+// What a connection has while it is on its way to the target, and gives up when it is there: the
+// race, and the sockets of the attempts that are under way.
+import Core
+import Linux
+
+final class Dialing {
+  /// One socket on its way to one address.
+  final class Attempt {
+    fileprivate var socket: Socket
+    let endpoint: Endpoint
+
+    init(_ socket: consuming Socket, to endpoint: Endpoint) {
+      self.socket = socket
+      self.endpoint = endpoint
+    }
+
+    var number: Int32 { socket.number }
+
+    /// Begins to connect; called again, tells how far it came.
+    func connect() -> ConnectResult { socket.connect(to: SocketAddress(endpoint)) }
+  }
+
+  /// When the client has waited for long enough.
+  let end: Instant
+  /// Nil until the target's addresses are known.
+  var race: Race?
+  /// An answer is awaited, from a lookup that began at this time or later if the race runs already.
+  var awaits: Awaits = .firstAnswer
+  /// Under way, the oldest first.
+  private(set) var attempts: [Attempt] = []
+  /// Where the last attempt led to.
+  private(set) var lastEndpoint: Endpoint?
+
+  enum Awaits {
+    case nothing
+    case firstAnswer
+    case answer(since: Instant)
+  }
+
+  init(end: Instant) { self.end = end }
+
+  func add(_ attempt: Attempt) {
+    attempts.append(attempt)
+    lastEndpoint = attempt.endpoint
+  }
+
+  func remove(at index: Int) { attempts.remove(at: index) }
+
+  func removeLast() { attempts.removeLast() }
+
+  /// The socket of the attempt that has won. The others are closed with this object.
+  func takeSocket(at index: Int) -> Socket {
+    var taken = Socket(owning: -1)
+    swap(&taken, &attempts[index].socket)
+    return taken
+  }
+}
