@@ -44,42 +44,6 @@ import Testing
   }
 }
 
-@Suite struct DialTests {
-  private func at(_ milliseconds: Int64) -> Instant {
-    Instant(nanoseconds: 0) + .milliseconds(milliseconds)
-  }
-
-  @Test func eachAddressHasItsShareOfTheTime() {
-    var dial = Dial(addresses: 2, timeout: .milliseconds(1000), now: at(0))
-    #expect(dial.next(now: at(0)) == .connect(address: 0, until: at(500)))
-    dial.fail(.refused)
-    #expect(dial.next(now: at(100)) == .connect(address: 1, until: at(1000)))
-    dial.fail(.timedOut)
-    #expect(dial.next(now: at(1000)) == .giveUp(.timedOut))
-  }
-
-  @Test func theLastFailureIsTheOneReported() {
-    var dial = Dial(addresses: 1, timeout: .seconds(5), now: at(0))
-    _ = dial.next(now: at(0))
-    dial.fail(.refused)
-    #expect(dial.next(now: at(1)) == .giveUp(.refused))
-  }
-
-  @Test func aNameWithoutAddressesIsNotFound() {
-    var dial = Dial(addresses: 0, timeout: .seconds(5), now: at(0))
-    #expect(dial.next(now: at(0)) == .giveUp(.nameNotFound))
-  }
-
-  @Test func aShortageIsTriedAgainUntilTimeIsUp() {
-    var dial = Dial(addresses: 1, timeout: .milliseconds(100), now: at(0))
-    _ = dial.next(now: at(0))
-    dial.retry(.noDescriptors)
-    #expect(dial.next(now: at(50)) == .connect(address: 0, until: at(100)))
-    dial.retry(.noDescriptors)
-    #expect(dial.next(now: at(100)) == .giveUp(.noDescriptors))
-  }
-}
-
 @Suite struct PeerWatchTests {
   private func judge(
     closed: Bool, probes: Int = 0, silentFor seconds: Int64 = 0, lifted: Bool = false
