@@ -12,24 +12,53 @@ func withPostgreSQL(_ body: (PostgreSQL) throws -> Void) throws {
   try body(direct)
 }
 
+/// Runs `body` beside two servers at the same port, `old` on 127.0.0.1 and `new` on 127.0.0.2: what
+/// a name leads to before and after a failover.
+func withPostgreSQLPair(_ body: (_ old: RealServer, _ new: RealServer) throws -> Void) throws {
+  let port = try ReservedPort()
+  let template = try ScratchDirectory()
+  try template.give(to: "postgres")
+  try PostgreSQL.initialize(template)
+  let old = try PostgreSQL.start("old", on: .ipv4, port: port, from: template)
+  defer { old.stop() }
+  let new = try PostgreSQL.start("new", on: .otherIPv4, port: port, from: template)
+  defer { new.stop() }
+  for (server, host) in [(old, Loopback.ipv4), (new, .otherIPv4)] {
+    let direct = PostgreSQL(host: host, port: port.number)
+    try server.waitUntilReady { try direct.query("select 1") }
+  }
+  try body(old, new)
+}
+
 /// PostgreSQL's client programs, to be run at one port.
 struct PostgreSQL {
+  var host = Loopback.ipv4
   let port: UInt16
 
   func via(_ sidecar: Sidecar) -> PostgreSQL { PostgreSQL(port: sidecar.port) }
 
-  fileprivate static func start() throws -> RealServer {
+  fileprivate static func initialize(_ directory: ScratchDirectory) throws {
+    let make = [
+      try program("initdb"), "-D", directory.path("data"), "-U", "tester", "-A", "trust",
+      "-E", "UTF8", "--no-locale", "--no-sync",
+    ]
+    try Program(make).asUser("postgres").run()
+  }
+
+  /// `name` is what `show cluster_name` says. With a `template`, its data are copied.
+  fileprivate static func start(
+    _ name: String = "", on host: Loopback = .ipv4, port: ReservedPort? = nil,
+    from template: ScratchDirectory? = nil
+  ) throws -> RealServer {
     // Nothing here has to survive a crash: no flush to disk, which on a busy machine costs most.
     let settings = [
-      "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off",
+      "listen_addresses=\(host.rawValue)", "unix_socket_directories=", "fsync=off",
       "synchronous_commit=off", "full_page_writes=off", "max_wal_size=2GB", "autovacuum=off",
+      "dynamic_shared_memory_type=mmap", "cluster_name=\(name)",
     ]
-    return try RealServer(user: "postgres", ending: SIGINT) { directory in
-      let make = [
-        try program("initdb"), "-D", directory.path("data"), "-U", "tester", "-A", "trust",
-        "-E", "UTF8", "--no-locale", "--no-sync",
-      ]
-      try Program(make).asUser("postgres").run()
+    return try RealServer(user: "postgres", ending: SIGINT, port: port) { directory in
+      guard let template else { return try initialize(directory) }
+      try Program(["cp", "-a", template.path("data"), directory.path("data")]).run()
     } command: { directory, port in
       [try program("postgres"), "-D", directory.path("data"), "-p", "\(port)"]
         + settings.flatMap { ["-c", $0] }
@@ -53,7 +82,7 @@ struct PostgreSQL {
     Program(
       [try Self.program(name)] + arguments,
       environment: [
-        "PGHOST": "127.0.0.1", "PGPORT": "\(port)", "PGUSER": "tester", "PGDATABASE": database,
+        "PGHOST": host.rawValue, "PGPORT": "\(port)", "PGUSER": "tester", "PGDATABASE": database,
         "PGCONNECT_TIMEOUT": "20", "PGSSLMODE": "disable",
       ])
   }
