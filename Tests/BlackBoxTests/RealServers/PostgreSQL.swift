@@ -14,20 +14,43 @@ func withPostgreSQL(_ body: (PostgreSQL) throws -> Void) throws {
 
 /// Runs `body` beside two servers at the same port, `old` on 127.0.0.1 and `new` on 127.0.0.2: what
 /// a name leads to before and after a failover.
-func withPostgreSQLPair(_ body: (_ old: RealServer, _ new: RealServer) throws -> Void) throws {
+func withPostgreSQLPair(_ body: (PostgreSQLPair) throws -> Void) throws {
   let port = try ReservedPort()
   let template = try ScratchDirectory()
   try template.give(to: "postgres")
   try PostgreSQL.initialize(template)
-  let old = try PostgreSQL.start("old", on: .ipv4, port: port, from: template)
-  defer { old.stop() }
-  let new = try PostgreSQL.start("new", on: .otherIPv4, port: port, from: template)
-  defer { new.stop() }
-  for (server, host) in [(old, Loopback.ipv4), (new, .otherIPv4)] {
-    let direct = PostgreSQL(host: host, port: port.number)
+  let oldServer = try PostgreSQL.start("old", on: .ipv4, port: port, from: template)
+  defer { oldServer.stop() }
+  let newServer = try PostgreSQL.start("new", on: .otherIPv4, port: port, from: template)
+  defer { newServer.stop() }
+  let pair = PostgreSQLPair(
+    port: port.number, old: PostgreSQL(port: port.number),
+    new: PostgreSQL(host: .otherIPv4, port: port.number), oldServer: oldServer)
+  for (server, direct) in [(oldServer, pair.old), (newServer, pair.new)] {
     try server.waitUntilReady { try direct.query("select 1") }
   }
-  try body(old, new)
+  try body(pair)
+}
+
+struct PostgreSQLPair {
+  let port: UInt16
+  let old: PostgreSQL
+  let new: PostgreSQL
+  let oldServer: RealServer
+
+  /// Kills the old server as a loss of power would, but for the one segment of shared memory that
+  /// its parent process owns, and that outlives it (in postmaster.pid, line 7).
+  func killOld() throws {
+    let file = oldServer.directory.path("data/postmaster.pid")
+    let lines = try String(contentsOfFile: file, encoding: .utf8).components(separatedBy: "\n")
+    let segment = lines.count > 6 ? lines[6].split(separator: " ").last : nil
+    try oldServer.kill()
+    guard let segment else { throw Failure("no segment in \(lines)") }
+    try eventually("its children have gone") {
+      try Program(["ipcs", "-m", "-i", String(segment)]).run().contains("nattch=0")
+    }
+    try Program(["ipcrm", "-m", String(segment)]).run()
+  }
 }
 
 /// PostgreSQL's client programs, to be run at one port.

@@ -9,9 +9,9 @@ final class RealServer: Sendable {
   private let ending: Int32
   private let reserved: ReservedPort
 
-  /// Prepares a directory that belongs to `user`, then starts the server in it, on a free port or on
-  /// one that the caller keeps. `ending` is the signal that makes this kind of server end in order
-  /// and at once. Without a `user` it runs as whoever runs the tests.
+  /// Prepares a directory that belongs to `user`, then starts the server in it, on a free port or
+  /// on one that the caller keeps. `ending` is the signal that makes this kind of server end in
+  /// order and at once. Without a `user` it runs as whoever runs the tests.
   init(
     user: String? = nil, ending: Int32, port chosen: ReservedPort? = nil,
     prepare: (ScratchDirectory) throws -> Void = { _ in },
