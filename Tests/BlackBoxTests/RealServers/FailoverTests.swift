@@ -1,5 +1,5 @@
-// A failover as Aurora does it: the name's address moves from one PostgreSQL server to another while
-// clients connect. What must hold is that the name costs a client time, and never its connection.
+// A failover as Aurora does it: the name moves from one PostgreSQL server to another while clients
+// connect. What must hold is that the name costs a client time, and never its connection.
 import Foundation
 import Testing
 
