@@ -78,8 +78,8 @@ public struct Lookup: Sendable {
   var exchanges: [Exchange]
   var questions: [Question]
 
-  /// `candidates` are the names to try in turn, one at least (ResolvConf.swift); `limit` is what the
-  /// lookup may take in all.
+  /// `candidates` are the names to try in turn, one at least (ResolvConf.swift); `limit` is what
+  /// the lookup may take in all.
   init(candidates: [[UInt8]], servers: inout NameServers, limit: Nanoseconds, now: Instant) {
     self.candidates = candidates
     startedAt = now

@@ -32,9 +32,9 @@ public struct Race: Sendable {
   private var answerStartedAt: Instant
   private var asked: Instant?
 
-  /// `addresses`, one at least, are in the order to try them in. `answerStartedAt` is when the lookup
-  /// for them began, `.never` for addresses that are never looked up; `end`, when the client has
-  /// waited for long enough.
+  /// `addresses`, one at least, are in the order to try them in. `answerStartedAt` is when the
+  /// lookup for them began, `.never` for addresses that are never looked up; `end`, when the client
+  /// has waited for long enough.
   public init(addresses: [IPAddress], answerStartedAt: Instant, end: Instant, now: Instant) {
     candidates = addresses
     self.answerStartedAt = answerStartedAt
