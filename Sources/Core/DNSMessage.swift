@@ -1,5 +1,5 @@
-// DNS questions, and the answers that are believed (RFC 1035). Owns what is asked and what an answer
-// may come to; how an answer's bytes are read is in DNSReader.swift.
+// DNS questions, and the answers that are believed (RFC 1035). Owns what is asked and what an
+// answer may come to; how an answer's bytes are read is in DNSReader.swift.
 
 /// The address families in the order in which RFC 6724 prefers them.
 public enum Family: Int, CaseIterable, Sendable {

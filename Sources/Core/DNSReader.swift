@@ -134,7 +134,7 @@ private struct DNSReader {
   }
 
   /// A name in wire form, in lower case, with pointers followed (RFC 1035, section 4.1.4). A
-  /// pointer must lead before the place that the name, or its last pointer, began at: so none loops.
+  /// pointer must lead before the place that the name, or its last pointer, began at: none loops.
   mutating func name() -> [UInt8]? {
     var name: [UInt8] = []
     var lowest = offset

@@ -7,6 +7,8 @@ public enum ServerWord: Equatable, Sendable {
   case notAsked
   /// Asked, and nothing came that could be believed.
   case noAnswer
+  /// This process has no descriptor left to ask with.
+  case noDescriptors
   /// The network or the server's machine said that nobody is there.
   case unreachable
   /// A TCP answer ended before it was whole.
@@ -76,9 +78,8 @@ public struct Lookup: Sendable {
   var exchanges: [Exchange]
   var questions: [Question]
 
-  /// - Parameters:
-  ///   - candidates: the names to try in turn, one at least (ResolvConf.swift).
-  ///   - limit: what it may take in all.
+  /// `candidates` are the names to try in turn, one at least (ResolvConf.swift); `limit` is what
+  /// the lookup may take in all.
   init(candidates: [[UInt8]], servers: inout NameServers, limit: Nanoseconds, now: Instant) {
     self.candidates = candidates
     startedAt = now

@@ -8,17 +8,19 @@ public struct NameAnswer: Equatable, Sendable {
   public var failure: Failure?
   /// In the order in which they were listed by a person, to be tried so.
   public var isListed = false
-  /// The last good one, because no server answers: usable after its time, and nobody waits for a
-  /// better one.
+  /// The last good one, because no server answers.
   public var isStale = false
   /// When the lookup that it comes from began.
   public var startedAt = Instant(nanoseconds: .min)
+  /// When to look again.
   public var freshUntil = Instant(nanoseconds: .min)
+  /// Later than `freshUntil` for a stale answer: nobody waits while the servers are tried again.
+  public var usableUntil = Instant(nanoseconds: .min)
 
   public init() {}
 
   /// Whether a new connection may use it, or its failure, without waiting.
-  public func isUsable(now: Instant) -> Bool { isStale || now < freshUntil }
+  public func isUsable(now: Instant) -> Bool { now < usableUntil }
 }
 
 /// What there is to tell people of a name.

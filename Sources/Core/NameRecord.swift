@@ -216,6 +216,7 @@ public struct NameRecord: Sendable {
 
   private mutating func publish(_ new: NameAnswer, _ now: Instant) {
     answer = new
+    if !answer.isStale { answer.usableUntil = answer.freshUntil }
     mustPublish = true
     // A fifth of its time before the end, so that nobody ever waits for the next.
     let rest = answer.freshUntil - now
@@ -239,6 +240,7 @@ public struct NameRecord: Sendable {
     stale.isStale = true
     stale.startedAt = lookup?.startedAt ?? now
     stale.freshUntil = now + NameRules.staleRetry
+    stale.usableUntil = good.freshUntil + rules.staleLimit
     publish(stale, now)
   }
 

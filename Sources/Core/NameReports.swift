@@ -76,11 +76,18 @@ extension LogLine {
     end()
   }
 
-  /// warn: lines of resolv.conf that cannot be used.
+  /// warn: how many lines and words of resolv.conf cannot be used.
   public mutating func resolvConfIgnored(path: [UInt8], ignored: Int, at time: WallTime) {
-    begin(.warn, at: time, "lines ignored that cannot be used")
+    begin(.warn, at: time, "resolv.conf has entries that cannot be used")
     add("file", bytes: path)
     add("ignored", UInt64(clamping: ignored))
+    end()
+  }
+
+  /// warn
+  public mutating func resolvConfMissing(path: [UInt8], at time: WallTime) {
+    begin(.warn, at: time, "resolv.conf cannot be read: the name server on 127.0.0.1 is asked")
+    add("file", bytes: path)
     end()
   }
 
@@ -110,6 +117,7 @@ extension ByteSink {
     switch word {
     case .notAsked: append("not asked")
     case .noAnswer: append("no answer")
+    case .noDescriptors: append("no descriptors here")
     case .unreachable: append("unreachable")
     case .brokenOff: append("broke off")
     case .fault(let fault): append(fault)

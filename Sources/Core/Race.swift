@@ -1,6 +1,6 @@
 // The race for one client: which address to try when, until one answers or CONNECT_TIMEOUT is over
-// (RFC 8305). When all have failed or hang, it asks whether the name leads elsewhere by now. Makes no
-// call; `now` is an argument.
+// (RFC 8305). When all have failed or hang, it asks whether the name leads elsewhere by now. Makes
+// no call; `now` is an argument.
 
 /// The state of connecting for one client.
 public struct Race: Sendable {
@@ -27,16 +27,14 @@ public struct Race: Sendable {
   private var tried = 0
   private var underWay = 0
   private var nextAttempt: Instant
-  private var failure = Failure.timedOut
+  private var failure: Failure?
   /// When the lookup began that the newest answer is from. Never: addresses that need none.
   private var answerStartedAt: Instant
   private var asked: Instant?
 
-  /// - Parameters:
-  ///   - addresses: one at least, in the order to try them in.
-  ///   - answerStartedAt: when the lookup for them began; `.never` for addresses that were
-  ///     configured, and are never looked up.
-  ///   - end: when the client has waited for long enough.
+  /// `addresses`, one at least, are in the order to try them in. `answerStartedAt` is when the
+  /// lookup for them began, `.never` for addresses that are never looked up; `end`, when the client
+  /// has waited for long enough.
   public init(addresses: [IPAddress], answerStartedAt: Instant, end: Instant, now: Instant) {
     candidates = addresses
     self.answerStartedAt = answerStartedAt
@@ -45,7 +43,7 @@ public struct Race: Sendable {
   }
 
   public mutating func next(now: Instant) -> Step {
-    guard now < end else { return .giveUp(underWay > 0 ? .timedOut : failure) }
+    guard now < end else { return .giveUp(underWay > 0 ? .timedOut : failure ?? .timedOut) }
     if tried < candidates.count {
       guard nextAttempt <= now else { return .wait(until: min(nextAttempt, end)) }
       if underWay == Self.maxAttempts {
@@ -57,7 +55,7 @@ public struct Race: Sendable {
     guard underWay > 0 else {
       guard let asked else { return lookUpOrGiveUp(now) }
       // Nothing is under way, and an answer will come.
-      return answerStartedAt < asked ? .wait(until: end) : .giveUp(failure)
+      return answerStartedAt < asked ? .wait(until: end) : .giveUp(failure ?? .timedOut)
     }
     // What hangs may still answer; but the name may have moved by now.
     guard asked == nil, answerStartedAt != .never else { return .wait(until: end) }
@@ -77,7 +75,7 @@ public struct Race: Sendable {
 
   private mutating func lookUpOrGiveUp(_ now: Instant) -> Step {
     answerStartedAt == .never || now < answerStartedAt + Self.youth
-      ? .giveUp(failure) : lookUp(now)
+      ? .giveUp(failure ?? .timedOut) : lookUp(now)
   }
 
   private mutating func lookUp(_ now: Instant) -> Step {
@@ -89,8 +87,14 @@ public struct Race: Sendable {
   /// An attempt came to nothing: the next begins at once.
   public mutating func fail(_ failure: Failure, now: Instant) {
     underWay -= 1
-    self.failure = failure
+    if Self.tells(failure, more: self.failure) { self.failure = failure }
     nextAttempt = now
+  }
+
+  /// Whether a failure is to be reported in place of an earlier one: the last is, but that there is
+  /// no way to one family says little when the other's address has said something else.
+  public static func tells(_ failure: Failure, more earlier: Failure?) -> Bool {
+    earlier == nil || failure != .networkUnreachable
   }
 
   /// The attempt that was just begun could not be made for want of a descriptor: it is made again

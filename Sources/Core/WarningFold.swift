@@ -13,7 +13,7 @@ public struct WarningFold {
   /// How often a lasting failure shows in the log.
   public static let window = Nanoseconds.seconds(10)
 
-  /// Ways to fail that are followed at once. There are eleven kinds, and a target mostly fails in
+  /// Ways to fail that are followed at once. There are fifteen kinds, and a target mostly fails in
   /// one way at a time; what finds no place is logged unfolded, so that nothing goes uncounted.
   static let capacity = 16
 

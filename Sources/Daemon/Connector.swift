@@ -123,7 +123,7 @@ extension Worker {
   ) -> Bool {
     let endpoint = Endpoint(address: address, port: target(of: connection).port)
     guard !shared.isOwnListener(endpoint) else {
-      dialing.race!.fail(.loop, now: now)
+      dialing.fail(endpoint, .loop, now: now)
       return false
     }
     do throws(Errno) {
@@ -192,7 +192,7 @@ extension Worker {
 
   private func fail(_ dialing: Dialing, _ endpoint: Endpoint, _ failure: Failure) {
     names.penalties.add(endpoint.address, now: now)
-    dialing.race!.fail(failure, now: now)
+    dialing.fail(endpoint, failure, now: now)
   }
 
   private func beginRelaying(
@@ -256,7 +256,7 @@ extension Worker {
     {
       line.connectionFailed(
         id: connection.pointee.id, client: connection.pointee.clientEndpoint,
-        target: target(of: connection), address: connection.pointee.dialing?.lastEndpoint,
+        target: target(of: connection), address: connection.pointee.dialing?.failingEndpoint,
         failure: failure, repeated: repeated, at: .now)
       queueLine()
     }

@@ -28,8 +28,11 @@ final class Dialing {
   var awaits: Awaits = .firstAnswer
   /// Under way, the oldest first.
   private(set) var attempts: [Attempt] = []
-  /// Where the last attempt led to.
-  private(set) var lastEndpoint: Endpoint?
+  private var failure: Failure?
+  private var failedEndpoint: Endpoint?
+
+  /// Where the failure that Race reports was met: at what hangs, or else at what failed.
+  var failingEndpoint: Endpoint? { attempts.first?.endpoint ?? failedEndpoint }
 
   enum Awaits {
     case nothing
@@ -39,9 +42,14 @@ final class Dialing {
 
   init(end: Instant) { self.end = end }
 
-  func add(_ attempt: Attempt) {
-    attempts.append(attempt)
-    lastEndpoint = attempt.endpoint
+  func add(_ attempt: Attempt) { attempts.append(attempt) }
+
+  func fail(_ endpoint: Endpoint, _ failure: Failure, now: Instant) {
+    if Race.tells(failure, more: self.failure) {
+      self.failure = failure
+      failedEndpoint = endpoint
+    }
+    race!.fail(failure, now: now)
   }
 
   func remove(at index: Int) { attempts.remove(at: index) }

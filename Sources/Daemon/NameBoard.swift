@@ -1,5 +1,5 @@
-// Where the resolver leaves its answers and the workers leave their wishes, without a lock: one cell
-// for each name, however many forwards lead to it.
+// Where the resolver leaves its answers and the workers leave their wishes, without a lock: one
+// cell for each name, however many forwards lead to it.
 import Core
 import Synchronization
 
@@ -47,7 +47,7 @@ final class NameCell: @unchecked Sendable {
   private let version = Atomic<UInt64>(0)
   private let words: UnsafeMutablePointer<Atomic<UInt64>>
 
-  private static let headerWords = 4
+  private static let headerWords = 5
   private static let maxLasting = 2 * HostsFile.maxAddresses
   private static let addressWords = 2 * 2 * HostsFile.maxAddresses
   private static let wordCount = headerWords + addressWords + 2 * maxLasting
@@ -79,6 +79,7 @@ final class NameCell: @unchecked Sendable {
     set(1, UInt64(bitPattern: answer.freshUntil.nanoseconds))
     set(2, UInt64(answer.isListed ? 1 : 0) | UInt64(answer.isStale ? 2 : 0) | code(answer.failure))
     set(3, UInt64(addresses.count) | UInt64(kept.count) << 32)
+    set(4, UInt64(bitPattern: answer.usableUntil.nanoseconds))
     write(addresses, at: Self.headerWords)
     write(kept[...], at: Self.headerWords + Self.addressWords)
     version.store(start + 2, ordering: .releasing)
@@ -105,6 +106,7 @@ final class NameCell: @unchecked Sendable {
     var answer = NameAnswer()
     answer.startedAt = Instant(nanoseconds: Int64(bitPattern: get(0)))
     answer.freshUntil = Instant(nanoseconds: Int64(bitPattern: get(1)))
+    answer.usableUntil = Instant(nanoseconds: Int64(bitPattern: get(4)))
     answer.isListed = get(2) & 1 != 0
     answer.isStale = get(2) & 2 != 0
     answer.failure = failure(get(2))

@@ -3,6 +3,12 @@ import Core
 import Linux
 
 struct NameFiles {
+  /// What there is to tell people of a resolv.conf that was just read.
+  enum Finding {
+    case missing
+    case ignored(Int)
+  }
+
   /// A container's resolv.conf may be written after it has started.
   private static let confInterval = Nanoseconds.seconds(5)
   private static let hostsInterval = Nanoseconds.seconds(1)
@@ -24,29 +30,48 @@ struct NameFiles {
     servers = NameServers(ResolvConf([], port: port))
   }
 
-  mutating func refresh(_ now: Instant) {
+  mutating func refresh(_ now: Instant) -> Finding? {
     if checkHosts <= now {
       checkHosts = now + Self.hostsInterval
       let path = [UInt8]("/etc/hosts")
-      if let bytes = contents(path, changedSince: &hostsTime) { hosts = HostsFile(bytes) }
-    }
-    if checkConf <= now {
-      checkConf = now + Self.confInterval
-      if let bytes = contents(confPath, changedSince: &confTime) {
-        let conf = ResolvConf(bytes, port: port)
-        if conf != servers.conf { servers.replace(conf) }
+      switch contents(path, changedSince: &hostsTime) {
+      case .same: break
+      case .missing: hosts = HostsFile([])
+      case .bytes(let bytes): hosts = HostsFile(bytes)
       }
     }
+    guard checkConf <= now else { return nil }
+    checkConf = now + Self.confInterval
+    switch contents(confPath, changedSince: &confTime) {
+    case .same: return nil
+    case .missing:
+      use(ResolvConf([], port: port))
+      return .missing
+    case .bytes(let bytes):
+      let conf = ResolvConf(bytes, port: port)
+      use(conf)
+      return conf.ignored > 0 ? .ignored(conf.ignored) : nil
+    }
+  }
+
+  private mutating func use(_ conf: ResolvConf) {
+    if conf != servers.conf { servers.replace(conf) }
   }
 
   /// No server answered: the next lookup looks whether there are others now.
   mutating func lookAgain() { checkConf = Instant(nanoseconds: .min) }
 
-  /// The file's bytes if it has changed; none at all where it cannot be read.
-  private func contents(_ path: [UInt8], changedSince known: inout Int64?) -> [UInt8]? {
-    let time = modificationTime(path)
-    guard time != known else { return nil }
+  private enum Contents {
+    case same, missing
+    case bytes([UInt8])
+  }
+
+  /// The file's bytes, unless it has not changed. `known` is nil before it was first looked at.
+  private func contents(_ path: [UInt8], changedSince known: inout Int64?) -> Contents {
+    // A file that is not there has a time of its own, too.
+    let time = modificationTime(path) ?? .min
+    guard time != known else { return .same }
     known = time
-    return readFile(path, limit: Self.maxFileBytes) ?? []
+    return readFile(path, limit: Self.maxFileBytes).map { .bytes($0) } ?? .missing
   }
 }

@@ -77,7 +77,7 @@ final class Resolver {
         random: { unguessableBits() })
       switch step {
       case .begin:
-        files.refresh(now)
+        if let finding = files.refresh(now) { tell(finding) }
         records[index].begin(hosts: files.hosts, servers: &files.servers, now: now)
       case .ask(let slot, let transport, let again):
         ask(index, slot, transport, again: again, now)
@@ -126,7 +126,8 @@ final class Resolver {
       }
     } catch {
       exchanges[place] = nil
-      records[index].fail(slot, .unreachable, now: now, servers: &files.servers)
+      let word = Failure(error).isShortage ? ServerWord.noDescriptors : .unreachable
+      records[index].fail(slot, word, now: now, servers: &files.servers)
     }
   }
 
@@ -164,6 +165,15 @@ final class Resolver {
   }
 
   // MARK: The log
+
+  private func tell(_ finding: NameFiles.Finding) {
+    let path = settings.resolvConf
+    switch finding {
+    case .missing: report(.warn) { $0.resolvConfMissing(path: path, at: .now) }
+    case .ignored(let count):
+      report(.warn) { $0.resolvConfIgnored(path: path, ignored: count, at: .now) }
+    }
+  }
 
   private func tell(_ event: NameEvent, _ index: Int) {
     let name = records[index].name
