@@ -52,7 +52,8 @@ public struct NameRules: Sendable {
   static let greatestNegativeTTL: Int64 = 15
   /// How long it holds that no server answers.
   static let failureTime = Nanoseconds.seconds(1)
-  /// How often the servers are tried while the last good answer stands in.
+  /// How often the servers are tried while the last good answer stands in, or after a failure for
+  /// the connections that a change would end.
   static let staleRetry = Nanoseconds.seconds(5)
   /// What /etc/hosts says is read again after this.
   static let listedTime = Nanoseconds.seconds(5)

@@ -218,9 +218,11 @@ public struct NameRecord: Sendable {
     answer = new
     if !answer.isStale { answer.usableUntil = answer.freshUntil }
     mustPublish = true
-    // A fifth of its time before the end, so that nobody ever waits for the next.
+    // A fifth of its time before the end, so that nobody ever waits for the next. After a failure
+    // for those who are connected: new clients ask for themselves.
     let rest = answer.freshUntil - now
-    refreshAt = answer.failure == nil ? now + Nanoseconds(count: rest.count / 5 * 4) : .never
+    refreshAt =
+      now + (answer.failure == nil ? Nanoseconds(count: rest.count / 5 * 4) : NameRules.staleRetry)
   }
 
   // MARK: When no server answers
