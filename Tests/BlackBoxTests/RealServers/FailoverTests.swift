@@ -176,7 +176,7 @@ struct FailoverTests {
   {
     var program = try PostgreSQL(port: sidecar.port).tool(
       "pgbench", ["-n", "-f", "/dev/stdin"] + options)
-    program.input = scripts.path(options.joined())
+    program.input = scripts.path(UUID().uuidString)
     try Data(script.utf8).write(to: URL(fileURLWithPath: program.input))
     return program
   }
