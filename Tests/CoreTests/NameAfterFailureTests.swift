@@ -4,14 +4,18 @@ import Testing
 @testable import Core
 
 @Suite struct NameAfterFailureTests {
-  private var servers = NameServers(
-    ResolvConf([UInt8]("nameserver 192.0.2.1\noptions no-aaaa\n".utf8), port: 53))
+  private var servers = NameServers(Self.conf("192.0.2.1"))
   private var budget = QueryBudget()
   private var record: NameRecord
   private var now = Instant(nanoseconds: 1_000_000_000_000)
   private var isUsed = true
 
   init() { record = Self.record(staleLimit: .zero) }
+
+  private static func conf(_ servers: String...) -> ResolvConf {
+    let lines = servers.map { "nameserver \($0)\n" }.joined()
+    return ResolvConf([UInt8]((lines + "options no-aaaa\n").utf8), port: 53)
+  }
 
   private static func record(staleLimit: Nanoseconds) -> NameRecord {
     let rules = NameRules(connectTimeout: .seconds(5), staleLimit: staleLimit)
@@ -52,6 +56,32 @@ import Testing
     #expect(step() == .wait(until: nil))
   }
 
+  /// Names share the list of servers, and each name's lookup makes the file be read again.
+  @Test mutating func aLookupOutlivesServersThatLeaveTheList() {
+    servers = NameServers(Self.conf("192.0.2.1", "192.0.2.2", "192.0.2.3"))
+    record.demand(since: now, now: now)
+    #expect(step() == .begin)
+    record.begin(hosts: HostsFile([]), servers: &servers, now: now)
+    var asked: [Endpoint] = []
+    var isReplaced = false
+    while case .ask(let slot, _, _) = step() {
+      asked.append(record.lookup!.server(of: slot))
+      if !isReplaced { servers.replace(Self.conf("192.0.2.1")) }
+      isReplaced = true
+      // The first is silent, the second is not there, the third cannot read the question.
+      switch asked.count {
+      case 1:
+        guard case .wait(let until?) = step() else { return }
+        now = until
+      case 2: record.fail(slot, .unreachable, now: now, servers: &servers)
+      case 3: answer(slot, code: 1)
+      case _: answer(slot, to: 9)
+      }
+    }
+    #expect(asked.map { $0.address.low & 0xff } == [1, 2, 3, 3])
+    #expect(record.answer.addresses.count == 1)
+  }
+
   // MARK: The stage
 
   private mutating func step() -> NameRecord.Step {
@@ -72,17 +102,21 @@ import Testing
     #expect(step() == .begin)
     record.begin(hosts: HostsFile([]), servers: &servers, now: now)
     guard case .ask(let slot, _, _) = step() else { return #expect(Bool(false), "not asked") }
+    answer(slot, code: rejecting ? 5 : host == nil ? 3 : 0, to: host, ttl: ttl)
+    _ = step()
+  }
+
+  private mutating func answer(_ slot: Int, code: UInt8 = 0, to host: UInt8? = nil, ttl: UInt8 = 1)
+  {
     var message = record.lookup!.message(of: slot)
-    let code: UInt8 = rejecting ? 5 : host == nil ? 3 : 0
     message[2] = 0x81
     message[3] = 0x80 | code
-    message.removeLast(11)  // the OPT record
+    if message[11] == 1 { message.removeLast(11) }  // the OPT record
     message[11] = 0
     if let host {
       message[7] = 1
       message += [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, ttl, 0, 4, 192, 0, 2, host]
     }
     _ = record.receive(message, slot: slot, now: now, servers: &servers)
-    _ = step()
   }
 }
