@@ -16,11 +16,9 @@ struct NameServerTests {
       #expect(ended["address"] == "127.0.0.1:\(target.port)")
       let resolved = try sidecar.waitForLine("name resolved")
       #expect(resolved["addresses"] == "127.0.0.1")
-      let answers = sidecar.answers
-      #expect(answers.count == 2)
-      let ipv4 = answers.first { $0["type"] == "A" }
-      #expect(ipv4?["answer"] == "127.0.0.1" && ipv4?["ttl"] == "5")
-      #expect(answers.first { $0["type"] == "AAAA" }?["answer"] == "NODATA")
+      let ipv4 = try sidecar.waitForAnswer("A")
+      #expect(ipv4["answer"] == "127.0.0.1" && ipv4["ttl"] == "5")
+      #expect(try sidecar.waitForAnswer("AAAA")["answer"] == "NODATA")
     }
   }
 
@@ -33,7 +31,7 @@ struct NameServerTests {
     let server = try NameServer(program, zone)
     try withSidecar(server.settings(target: "writer", port: target.port)) { sidecar in
       try talkAndEnd(sidecar, target)
-      let answer = try sidecar.waitForLine("name server answered") { $0["type"] == "A" }
+      let answer = try sidecar.waitForAnswer("A")
       #expect(answer["name"] == "writer.names.test")
       #expect(answer["answer"] == "127.0.0.1" && answer["ttl"] == "7")
     }
@@ -66,9 +64,8 @@ struct NameServerTests {
     let server = try NameServer(.unbound, Zone())
     try withSidecar(server.settings(target: Zone.refusedName, port: target.port)) { sidecar in
       try talkAndEnd(sidecar, target)
-      let answers = sidecar.answers
-      #expect(answers.contains { $0["type"] == "AAAA" && $0["answer"] == "REFUSED" })
-      #expect(answers.contains { $0["type"] == "A" && $0["answer"] == "127.0.0.1" })
+      #expect(try sidecar.waitForAnswer("A")["answer"] == "127.0.0.1")
+      #expect(try sidecar.waitForAnswer("AAAA")["answer"] == "REFUSED")
     }
   }
 
@@ -81,6 +78,7 @@ struct NameServerTests {
     let server = try NameServer(program, Zone(addresses: ["many": addresses]))
     try withSidecar(server.settings(target: "many.names.test", port: target.port)) { sidecar in
       try talkAndEnd(sidecar, target)
+      try sidecar.waitForLine("name resolved")
       let words = sidecar.answers.filter { $0["type"] == "A" }.map { $0["answer"] ?? "" }
       #expect(words.contains("truncated") == size.tooLong)
       let kept = words.last?.split(separator: ",").map { String($0) } ?? []
@@ -102,9 +100,7 @@ struct NameServerTests {
       try server.change { $0.addresses["db"] = ["127.0.0.1"] }
       // The zone's SOA lets it hold for a second, and where there is none, so does the daemon.
       try eventually("the name is found", within: .seconds(5)) {
-        let client = try sidecar.connect()
-        try client.send("?")
-        return (try? client.expect("!", from: target, after: "?")) != nil
+        (try? talkAndEnd(sidecar, target)) != nil
       }
     }
   }
@@ -179,6 +175,11 @@ struct NameServerTests {
 extension Sidecar {
   /// Every message of a name server.
   var answers: [LogLine] { log.filter { $0.message == "name server answered" } }
+
+  /// The first answer to a question of this type.
+  fileprivate func waitForAnswer(_ type: String) throws -> LogLine {
+    try waitForLine("name server answered") { $0["type"] == type }
+  }
 }
 
 extension Peer {
