@@ -158,6 +158,9 @@ struct DNSForgeryTests {
     var record = DNSWriter.Record.aaaa("db.example", 1)
     record.length = length
     #expect(reply(DNSWriter(to: db6, answers: [record]), to: db6) == .fault(.malformed))
+    record.length = nil
+    record.data = [.bytes(Array(repeating: 1, count: Int(length)))]
+    #expect(reply(DNSWriter(to: db6, answers: [record]), to: db6) == .fault(.malformed))
   }
 
   @Test func dataThatGoesOnBeyondItsRecordIsMalformed() {
