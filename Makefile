@@ -78,9 +78,9 @@ test-fuzz: FUZZ_FLAGS := -verbosity=0
 fuzz test-fuzz: ## Fuzzes what reads bytes from outside for FUZZ_SECONDS: an hour, a minute
 	@mkdir -p .build/fuzz-corpus .build/fuzz-found
 	$(ordinary) FUZZ=1 swift build -c release --product Fuzz --scratch-path .build/fuzz
-	.build/fuzz/release/Fuzz -max_total_time=$(FUZZ_SECONDS) -dict=Tests/Fuzz/words \
-	  -max_len=4096 -timeout=10 -detect_leaks=0 -print_final_stats=1 $(FUZZ_FLAGS) \
-	  -artifact_prefix=.build/fuzz-found/ .build/fuzz-corpus Tests/Fuzz/seeds
+	SWIFT_BACKTRACE=enable=no .build/fuzz/release/Fuzz -max_total_time=$(FUZZ_SECONDS) \
+	  -dict=Tests/Fuzz/words -max_len=4096 -timeout=10 -detect_leaks=0 -print_final_stats=1 \
+	  $(FUZZ_FLAGS) -artifact_prefix=.build/fuzz-found/ .build/fuzz-corpus Tests/Fuzz/seeds
 
 .PHONY: install
 install: $(binary) ## Installs it below PREFIX, /usr/local unless given; DESTDIR is respected

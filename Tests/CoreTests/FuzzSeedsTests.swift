@@ -85,6 +85,20 @@ private let messages: [(String, DNSWriter, DNSQuestion, DNSReply)] = [
     .addresses((1...32).map { ipv4(0x0a00_0000 + $0) }, ttl: 60)
   ),
   (
+    "no-hosts",
+    DNSWriter(
+      to: db, answers: [0, 0xe000_0001, 0xffff_ffff].map { .a("db.example", $0) }), db,
+    .noAddress(ttl: nil)
+  ),
+  (
+    "no-hosts-6",
+    DNSWriter(
+      to: db6,
+      answers: [0, 0xff02_0000_0000_0000].map { high in
+        .address("db.example", IPAddress(high: high, low: 0))
+      }), db6, .noAddress(ttl: nil)
+  ),
+  (
     "other-types",
     DNSWriter(
       to: db,
