@@ -125,6 +125,10 @@ private let texts: [(String, String)] = [
     """
   ),
   (
+    "resolv.conf-long",
+    "search " + text(Array(longestName.dropLast(3))) + " example.com\noptions ndots:0 timeout:99\n"
+  ),
+  (
     "hosts",
     """
     127.0.0.1\tlocalhost
