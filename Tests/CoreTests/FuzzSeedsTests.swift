@@ -103,7 +103,7 @@ private let messages: [(String, DNSWriter, DNSQuestion, DNSReply)] = [
     DNSWriter(
       to: db,
       answers: [
-        .init(owner: "db.example", type: 46, data: [.bytes(Array(repeating: 7, count: 40))]),
+        .init(owner: "db.example", type: 65280, data: [.bytes(Array(repeating: 7, count: 40))]),
         .init(owner: "db.example", type: 16, data: [.bytes([3] + [UInt8]("v=1"))]),
         .a("db.example", 0), .a("db.example", 0x0a00_0001),
       ]), db, one
