@@ -44,6 +44,8 @@ public struct NameRules: Sendable {
     self.staleLimit = staleLimit
   }
 
+  /// Between the beginnings of two lookups: a least time to live, less the refresh before its end.
+  static let leastInterval = Nanoseconds.milliseconds(800)
   /// The bounds of a time to live. Names are asked for once a second at most; and a day's time to
   /// live would hide a change for a day.
   static let leastTTL: Int64 = 1

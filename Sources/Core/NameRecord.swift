@@ -34,6 +34,8 @@ public struct NameRecord: Sendable {
   private var hasPublishedEarly = false
   private var events: [NameEvent] = []
   private var refreshAt = Instant.never
+  /// However much is asked for: names are not looked up more often.
+  private var beginsNotBefore = Instant(nanoseconds: .min)
   /// The last answer with addresses, whole or early.
   private var good = NameAnswer()
   private var lastWhole: [IPAddress] = []
@@ -46,6 +48,9 @@ public struct NameRecord: Sendable {
     self.isAbsolute = isAbsolute
     self.rules = rules
   }
+
+  /// A new answer is on its way, or about to be asked for.
+  public var isLookingUp: Bool { lookup != nil || mustBegin }
 
   // MARK: Asking
 
@@ -69,6 +74,7 @@ public struct NameRecord: Sendable {
   /// Begins a lookup; one that /etc/hosts answers is over with it.
   public mutating func begin(hosts: HostsFile, servers: inout NameServers, now: Instant) {
     mustBegin = false
+    beginsNotBefore = now + NameRules.leastInterval
     refreshAt = .never
     hasPublishedEarly = false
     let listed = hosts.addresses(of: name)
@@ -113,8 +119,11 @@ public struct NameRecord: Sendable {
         mustHangUp = false
         return .hangUp
       }
-      if mustBegin { return .begin }
-      guard lookup != nil else { return .wait(until: refreshAt == .never ? nil : refreshAt) }
+      if mustBegin && beginsNotBefore <= now { return .begin }
+      guard lookup != nil else {
+        let next = mustBegin ? min(beginsNotBefore, refreshAt) : refreshAt
+        return .wait(until: next == .never ? nil : next)
+      }
       switch lookup!.next(now: now, servers: &servers, budget: &budget, random: random) {
       case .ask(let slot, let transport, let again):
         return .ask(slot: slot, transport, again: again)

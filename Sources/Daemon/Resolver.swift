@@ -48,7 +48,7 @@ final class Resolver {
     for index in records.indices {
       takeDemand(index, now)
       if let next = advance(index, now) { earliest = min(earliest ?? next, next) }
-      if records[index].lookup == nil { wakeWaiting(index) }
+      if !records[index].isLookingUp { wakeWaiting(index) }
     }
     return earliest
   }

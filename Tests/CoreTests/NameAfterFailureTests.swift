@@ -32,6 +32,9 @@ import Testing
     #expect(record.answer.freshUntil <= record.answer.usableUntil)
     now = record.answer.usableUntil
     record.demand(since: now - .seconds(1), now: now)
+    // Not sooner than names are looked up at all, but by itself.
+    #expect(record.isLookingUp)
+    if case .wait(let until?) = step() { now = until }
     #expect(step() == .begin)
   }
 
