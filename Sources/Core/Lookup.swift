@@ -116,14 +116,18 @@ public struct Lookup: Sendable {
   ) -> Step {
     while true {
       var wake = end
+      var hasGivenUp = false
       for family in Family.allCases where mayAsk(family) {
         if now >= end {
           find(.failed, family, now)
+        } else if !questions[family.rawValue].isPending {
+          advance(family, now, &servers)
+        }
+        let question = questions[family.rawValue]
+        guard question.finding == nil else {
+          hasGivenUp = true
           continue
         }
-        if !questions[family.rawValue].isPending { advance(family, now, &servers) }
-        let question = questions[family.rawValue]
-        guard question.finding == nil else { continue }
         guard question.isPending else {
           wake = min(wake, question.tryEnds)
           continue
@@ -135,9 +139,9 @@ public struct Lookup: Sendable {
         return send(family, now, servers, random)
       }
       guard questions.allSatisfy({ $0.finding != nil }) else {
-        // The first of two single requests may have been answered just now.
-        if Family.allCases.contains(where: { mayAsk($0) }) { return .wait(until: wake) }
-        continue
+        // It may have been the first of two single requests.
+        if hasGivenUp { continue }
+        return .wait(until: wake)
       }
       guard triesNextCandidate(servers) else { return .done }
     }
