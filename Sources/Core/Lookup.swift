@@ -105,7 +105,8 @@ public struct Lookup: Sendable {
       exchange.transport = servers.conf.usesTCP ? .stream : .datagram
       return exchange
     }
-    if !asksForIPv6 { questions[Family.ipv6.rawValue].finding = .noAddress(ttl: nil) }
+    // The other family alone says whether the name exists.
+    if !asksForIPv6 { questions[Family.ipv6.rawValue].finding = .noName(ttl: nil) }
   }
 
   // MARK: What to do

@@ -123,8 +123,18 @@ extension Lookup {
     order.compactMap { server in
       let ipv4 = exchanges[slot(.ipv4, server)].word
       let ipv6 = exchanges[slot(.ipv6, server)].word
-      let word = ipv4 == .notAsked || ipv4 == .noAddress || ipv4 == .answered ? ipv6 : ipv4
+      let word = ipv4.isSettled && ipv6 != .notAsked ? ipv6 : ipv4
       return word == .notAsked ? nil : (endpoints[server], word)
+    }
+  }
+}
+
+extension ServerWord {
+  /// Nothing that another server had to be asked for.
+  fileprivate var isSettled: Bool {
+    switch self {
+    case .notAsked, .noName, .noAddress, .answered: true
+    case .noAnswer, .noDescriptors, .unreachable, .brokenOff, .fault: false
     }
   }
 }
