@@ -47,6 +47,8 @@ public struct Lookup: Sendable {
     var id: UInt16 = 0
     var transport = Transport.datagram
     var edns = true
+    /// An OPT record went out, and no fault has been put down to it yet.
+    var mayFaultEDNS = false
     var sends = 0
     var sentAt = Instant.never
     /// Asking once more would get the same word.
@@ -200,6 +202,7 @@ public struct Lookup: Sendable {
     let pass = max(0, questions[index].tries - 1) / order.count
     // A firewall that drops answers to OPT records looks like a silent server.
     if pass > 0 { exchanges[slot].edns = false }
+    if exchanges[slot].edns { exchanges[slot].mayFaultEDNS = true }
     exchanges[slot].sends += 1
     exchanges[slot].sentAt = now
     exchanges[slot].word = .noAnswer

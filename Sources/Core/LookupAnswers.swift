@@ -42,10 +42,14 @@ extension Lookup {
     _ fault: ServerFault, _ slot: Int, _ now: Instant, _ servers: inout NameServers
   ) {
     let mayBeEDNS = fault == .formatError || fault == .notImplemented || fault == .code(16)
-    if mayBeEDNS && exchanges[slot].edns {
-      exchanges[slot].edns = false
+    if mayBeEDNS && exchanges[slot].mayFaultEDNS {
+      exchanges[slot].mayFaultEDNS = false
       servers.recordNoEDNS(of: parts(slot).server)
-      askAgain(slot)
+      // Else the question has gone out without one since, and may yet be answered.
+      if exchanges[slot].edns {
+        exchanges[slot].edns = false
+        askAgain(slot)
+      }
       return
     }
     // A server that could not find out may next time; any other would say the same again.
