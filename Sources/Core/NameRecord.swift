@@ -61,6 +61,14 @@ public struct NameRecord: Sendable {
     mustBegin = true
   }
 
+  /// A lookup knows its servers by their places in resolv.conf: when those have changed, because
+  /// another name's lookup has read it again, it begins anew.
+  private mutating func keepUp(with servers: NameServers) {
+    guard let lookup, lookup.endpoints != servers.conf.servers else { return }
+    abandon()
+    mustBegin = true
+  }
+
   private mutating func abandon() {
     lookup = nil
     mustHangUp = true
@@ -92,6 +100,7 @@ public struct NameRecord: Sendable {
     now: Instant, isUsed: () -> Bool, servers: inout NameServers, budget: inout QueryBudget,
     random: () -> UInt16
   ) -> Step {
+    keepUp(with: servers)
     while true {
       if refreshAt <= now {
         refreshAt = .never
@@ -129,12 +138,14 @@ public struct NameRecord: Sendable {
   public mutating func receive(
     _ message: [UInt8], slot: Int, now: Instant, servers: inout NameServers
   ) -> DNSReply {
-    lookup?.receive(message, slot: slot, now: now, servers: &servers) ?? .notOurs
+    keepUp(with: servers)
+    return lookup?.receive(message, slot: slot, now: now, servers: &servers) ?? .notOurs
   }
 
   public mutating func fail(
     _ slot: Int, _ word: ServerWord, now: Instant, servers: inout NameServers
   ) {
+    keepUp(with: servers)
     lookup?.fail(slot, word, now: now, servers: &servers)
   }
 
