@@ -168,7 +168,7 @@ public struct NameRecord: Sendable {
     let impatient = lookup.startedAt + NameRules.stalePatience
     guard !answer.isUsable(now: now), isGoodEnough(now) else { return wake }
     guard impatient <= now else { return min(wake, impatient) }
-    useStale(now)
+    useStale(lookup, now)
     return nil
   }
 
@@ -180,7 +180,7 @@ public struct NameRecord: Sendable {
     if !found.addresses.isEmpty {
       adopt(found, isWhole: !findings.contains(.failed), now)
     } else if findings.contains(.failed) {
-      if isGoodEnough(now) { useStale(now) } else { fail(.nameServersFailed, nil, lookup, now) }
+      if isGoodEnough(now) { useStale(lookup, now) } else { fail(.nameServersFailed, nil, lookup, now) }
     } else {
       let failure: Failure = lookup.someNameExists ? .nameWithoutAddress : .nameNotFound
       fail(failure, findings.compactMap { $0.negativeTTL }.min(), lookup, now)
@@ -241,15 +241,15 @@ public struct NameRecord: Sendable {
     !good.addresses.isEmpty && now < good.freshUntil + rules.staleLimit
   }
 
-  private mutating func useStale(_ now: Instant) {
+  private mutating func useStale(_ lookup: Lookup, _ now: Instant) {
     if !isInOutage {
       isInOutage = true
-      words = lookup?.words ?? []
+      words = lookup.words
       events.append(.stale(since: now - good.startedAt))
     }
     var stale = good
     stale.isStale = true
-    stale.startedAt = lookup?.startedAt ?? now
+    stale.startedAt = lookup.startedAt
     stale.freshUntil = now + NameRules.staleRetry
     stale.usableUntil = good.freshUntil + rules.staleLimit
     publish(stale, now)
