@@ -250,8 +250,8 @@ public struct NameRecord: Sendable {
     var stale = good
     stale.isStale = true
     stale.startedAt = lookup.startedAt
-    stale.freshUntil = now + NameRules.staleRetry
     stale.usableUntil = good.freshUntil + rules.staleLimit
+    stale.freshUntil = min(now + NameRules.staleRetry, stale.usableUntil)
     publish(stale, now)
   }
 
