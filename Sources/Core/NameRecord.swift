@@ -51,12 +51,15 @@ public struct NameRecord: Sendable {
 
   /// Somebody needs an answer from a lookup that began at `since` or later.
   public mutating func demand(since: Instant, now: Instant) {
-    if let lookup {
-      // One that only waits for its second family is no answer to this.
-      guard hasPublishedEarly && lookup.startedAt < since else { return }
+    if since <= answer.startedAt && now < answer.freshUntil { return }
+    renew()
+  }
+
+  /// A lookup that only waits for its second family has given its answer; any other will.
+  private mutating func renew() {
+    if lookup != nil {
+      guard hasPublishedEarly else { return }
       abandon()
-    } else if since <= answer.startedAt && now < answer.freshUntil {
-      return
     }
     mustBegin = true
   }
@@ -104,10 +107,7 @@ public struct NameRecord: Sendable {
     while true {
       if refreshAt <= now {
         refreshAt = .never
-        if isUsed() {
-          if lookup != nil { abandon() }
-          mustBegin = true
-        }
+        if isUsed() { renew() }
       }
       if mustPublish {
         mustPublish = false
