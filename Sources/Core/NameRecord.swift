@@ -258,7 +258,7 @@ public struct NameRecord: Sendable {
   private mutating func fail(
     _ failure: Failure, _ ttl: UInt32?, _ lookup: Lookup, _ now: Instant
   ) {
-    isInOutage = false
+    isInOutage = failure == .nameServersFailed
     if let repeated = saying.admit(failure, now) {
       words = lookup.words
       events.append(.failed(failure, repeated: repeated))
