@@ -37,6 +37,8 @@ public struct NameRecord: Sendable {
   /// The last answer with addresses, whole or early.
   private var good = NameAnswer()
   private var lastWhole: [IPAddress] = []
+  /// The addresses that were told last, or would have been but for their number.
+  private var told: [IPAddress] = []
   private var isInOutage = false
   private var saying = NameSaying()
 
@@ -212,13 +214,14 @@ public struct NameRecord: Sendable {
       mustRetire = mustRetire || !before.allSatisfy { lasting.contains($0) }
       lastWhole = found.addresses
     }
-    // A family that came later, or is late this time, is no change.
-    let isKnown = found.addresses.allSatisfy { good.addresses.contains($0) }
-    let isComplete = good.addresses.allSatisfy { found.addresses.contains($0) }
+    // A family that is late this time is no change.
+    let isKnown = found.addresses.allSatisfy { told.contains($0) }
+    let isComplete = told.allSatisfy { found.addresses.contains($0) }
     if !isKnown || (isWhole && !isComplete) {
       if let unsaid = saying.admitChange(now) {
-        events.append(.changed(from: good.addresses, to: found.addresses, unsaid: unsaid))
+        events.append(.changed(from: told, to: found.addresses, unsaid: unsaid))
       }
+      told = found.addresses
     }
     good = found
     saying.forgetFailure()
@@ -270,7 +273,10 @@ public struct NameRecord: Sendable {
       NameRules.leastTTL, min(Int64(ttl ?? 0), NameRules.greatestNegativeTTL))
     failed.freshUntil =
       now + (failure == .nameServersFailed ? NameRules.failureTime : .seconds(seconds))
-    if failure != .nameServersFailed { good = NameAnswer() }
+    if failure != .nameServersFailed {
+      good = NameAnswer()
+      told = []
+    }
     publish(failed, now)
   }
 
