@@ -182,7 +182,11 @@ public struct NameRecord: Sendable {
     if !found.addresses.isEmpty {
       adopt(found, isWhole: !findings.contains(.failed), now)
     } else if findings.contains(.failed) {
-      if isGoodEnough(now) { useStale(lookup, now) } else { fail(.nameServersFailed, nil, lookup, now) }
+      if isGoodEnough(now) {
+        useStale(lookup, now)
+      } else {
+        fail(.nameServersFailed, nil, lookup, now)
+      }
     } else {
       let failure: Failure = lookup.someNameExists ? .nameWithoutAddress : .nameNotFound
       fail(failure, findings.compactMap { $0.negativeTTL }.min(), lookup, now)

@@ -176,7 +176,7 @@ import Testing
     #expect(script.demand().first == "begin")
   }
 
-  /// Nobody used it before it ended, so that it was not refreshed; its other family is still awaited.
+  /// Nobody used it before it ended, so it was not refreshed; its other family is still awaited.
   @Test func anEarlyAnswerThatIsOverIsAskedForAgain() {
     var script = RecordScript()
     script.demand()

@@ -1,5 +1,5 @@
-// Plays clients, name servers and /etc/hosts to the record of one name, line by line. Time passes when
-// the test says so, and the record is called when it asked for that.
+// Plays clients, name servers and /etc/hosts to the record of one name, line by line. Time passes
+// when the test says so, and the record is called when it asked for that.
 @testable import Core
 
 struct RecordScript {
