@@ -39,6 +39,8 @@ public struct NameRecord: Sendable {
   /// The last answer with addresses, whole or early.
   private var good = NameAnswer()
   private var lastWhole: [IPAddress] = []
+  /// The addresses that were told last, or would have been but for their number.
+  private var told: [IPAddress] = []
   private var isInOutage = false
   private var saying = NameSaying()
 
@@ -56,13 +58,24 @@ public struct NameRecord: Sendable {
 
   /// Somebody needs an answer from a lookup that began at `since` or later.
   public mutating func demand(since: Instant, now: Instant) {
-    if let lookup {
-      // One that only waits for its second family is no answer to this.
-      guard hasPublishedEarly && lookup.startedAt < since else { return }
+    if since <= answer.startedAt && now < answer.freshUntil { return }
+    renew()
+  }
+
+  /// A lookup that only waits for its second family has given its answer; any other will.
+  private mutating func renew() {
+    if lookup != nil {
+      guard hasPublishedEarly else { return }
       abandon()
-    } else if since <= answer.startedAt && now < answer.freshUntil {
-      return
     }
+    mustBegin = true
+  }
+
+  /// A lookup knows its servers by their places in resolv.conf: when those have changed, because
+  /// another name's lookup has read it again, it begins anew.
+  private mutating func keepUp(with servers: NameServers) {
+    guard let lookup, lookup.endpoints != servers.conf.servers else { return }
+    abandon()
     mustBegin = true
   }
 
@@ -98,13 +111,11 @@ public struct NameRecord: Sendable {
     now: Instant, isUsed: () -> Bool, servers: inout NameServers, budget: inout QueryBudget,
     random: () -> UInt16
   ) -> Step {
+    keepUp(with: servers)
     while true {
       if refreshAt <= now {
         refreshAt = .never
-        if isUsed() {
-          if lookup != nil { abandon() }
-          mustBegin = true
-        }
+        if isUsed() { renew() }
       }
       if mustPublish {
         mustPublish = false
@@ -138,12 +149,14 @@ public struct NameRecord: Sendable {
   public mutating func receive(
     _ message: [UInt8], slot: Int, now: Instant, servers: inout NameServers
   ) -> DNSReply {
-    lookup?.receive(message, slot: slot, now: now, servers: &servers) ?? .notOurs
+    keepUp(with: servers)
+    return lookup?.receive(message, slot: slot, now: now, servers: &servers) ?? .notOurs
   }
 
   public mutating func fail(
     _ slot: Int, _ word: ServerWord, now: Instant, servers: inout NameServers
   ) {
+    keepUp(with: servers)
     lookup?.fail(slot, word, now: now, servers: &servers)
   }
 
@@ -166,7 +179,7 @@ public struct NameRecord: Sendable {
     let impatient = lookup.startedAt + NameRules.stalePatience
     guard !answer.isUsable(now: now), isGoodEnough(now) else { return wake }
     guard impatient <= now else { return min(wake, impatient) }
-    useStale(now)
+    useStale(lookup, now)
     return nil
   }
 
@@ -178,7 +191,11 @@ public struct NameRecord: Sendable {
     if !found.addresses.isEmpty {
       adopt(found, isWhole: !findings.contains(.failed), now)
     } else if findings.contains(.failed) {
-      if isGoodEnough(now) { useStale(now) } else { fail(.nameServersFailed, nil, lookup, now) }
+      if isGoodEnough(now) {
+        useStale(lookup, now)
+      } else {
+        fail(.nameServersFailed, nil, lookup, now)
+      }
     } else {
       let failure: Failure = lookup.someNameExists ? .nameWithoutAddress : .nameNotFound
       fail(failure, findings.compactMap { $0.negativeTTL }.min(), lookup, now)
@@ -210,13 +227,14 @@ public struct NameRecord: Sendable {
       mustRetire = mustRetire || !before.allSatisfy { lasting.contains($0) }
       lastWhole = found.addresses
     }
-    // A family that came later, or is late this time, is no change.
-    let isKnown = found.addresses.allSatisfy { good.addresses.contains($0) }
-    let isComplete = good.addresses.allSatisfy { found.addresses.contains($0) }
+    // A family that is late this time is no change.
+    let isKnown = found.addresses.allSatisfy { told.contains($0) }
+    let isComplete = told.allSatisfy { found.addresses.contains($0) }
     if !isKnown || (isWhole && !isComplete) {
       if let unsaid = saying.admitChange(now) {
-        events.append(.changed(from: good.addresses, to: found.addresses, unsaid: unsaid))
+        events.append(.changed(from: told, to: found.addresses, unsaid: unsaid))
       }
+      told = found.addresses
     }
     good = found
     saying.forgetFailure()
@@ -241,15 +259,15 @@ public struct NameRecord: Sendable {
     !good.addresses.isEmpty && now < good.freshUntil + rules.staleLimit
   }
 
-  private mutating func useStale(_ now: Instant) {
+  private mutating func useStale(_ lookup: Lookup, _ now: Instant) {
     if !isInOutage {
       isInOutage = true
-      words = lookup?.words ?? []
+      words = lookup.words
       events.append(.stale(since: now - good.startedAt))
     }
     var stale = good
     stale.isStale = true
-    stale.startedAt = lookup?.startedAt ?? now
+    stale.startedAt = lookup.startedAt
     stale.usableUntil = good.freshUntil + rules.staleLimit
     stale.freshUntil = min(now + NameRules.staleRetry, stale.usableUntil)
     publish(stale, now)
@@ -258,7 +276,7 @@ public struct NameRecord: Sendable {
   private mutating func fail(
     _ failure: Failure, _ ttl: UInt32?, _ lookup: Lookup, _ now: Instant
   ) {
-    isInOutage = false
+    isInOutage = failure == .nameServersFailed
     if let repeated = saying.admit(failure, now) {
       words = lookup.words
       events.append(.failed(failure, repeated: repeated))
@@ -270,19 +288,13 @@ public struct NameRecord: Sendable {
       NameRules.leastTTL, min(Int64(ttl ?? 0), NameRules.greatestNegativeTTL))
     failed.freshUntil =
       now + (failure == .nameServersFailed ? NameRules.failureTime : .seconds(seconds))
-    if failure != .nameServersFailed { good = NameAnswer() }
+    if failure != .nameServersFailed {
+      good = NameAnswer()
+      told = []
+    }
     publish(failed, now)
   }
 
   /// What the servers said when the last failure was told.
   public private(set) var words: [(server: Endpoint, word: ServerWord)] = []
-}
-
-extension Lookup.Finding {
-  fileprivate var negativeTTL: UInt32? {
-    switch self {
-    case .noAddress(let ttl), .noName(let ttl): ttl
-    case .addresses, .failed: nil
-    }
-  }
 }

@@ -51,32 +51,27 @@ public struct NameServers: Sendable {
 
   /// How long the try number `pass` waits for `server`: it doubles from pass to pass.
   func timeout(of server: Int, pass: Int) -> Nanoseconds {
-    let base = (isKnown(server) ? servers[server].roundTrip : nil).map {
+    let base = servers[server].roundTrip.map {
       max(Self.leastTimeout, min(Nanoseconds(count: $0.count * 4), Self.firstTimeout))
     }
     let doubled = (base ?? Self.firstTimeout).count << Int64(min(pass, 8))
     return min(Nanoseconds(count: doubled), conf.timeout)
   }
 
-  func readsEDNS(_ server: Int) -> Bool { isKnown(server) && servers[server].readsEDNS }
-
-  /// A lookup goes on with the servers that it began with, when those of the file are fewer by now.
-  private func isKnown(_ server: Int) -> Bool { server < servers.count }
+  func readsEDNS(_ server: Int) -> Bool { servers[server].readsEDNS }
 
   mutating func recordAnswer(of server: Int, after roundTrip: Nanoseconds) {
-    guard isKnown(server) else { return }
     let known = servers[server].roundTrip ?? roundTrip
     servers[server].roundTrip = Nanoseconds(count: (known.count * 7 + roundTrip.count) / 8)
     servers[server].failedUntil = Instant(nanoseconds: .min)
   }
 
   mutating func recordFailure(of server: Int, now: Instant) {
-    guard isKnown(server) else { return }
     servers[server].failedUntil = now + Self.penalty
   }
 
   mutating func recordNoEDNS(of server: Int) {
-    if isKnown(server) { servers[server].readsEDNS = false }
+    servers[server].readsEDNS = false
   }
 }
 

@@ -59,32 +59,6 @@ import Testing
     #expect(step() == .wait(until: nil))
   }
 
-  /// Names share the list of servers, and each name's lookup makes the file be read again.
-  @Test mutating func aLookupOutlivesServersThatLeaveTheList() {
-    servers = NameServers(Self.conf("192.0.2.1", "192.0.2.2", "192.0.2.3"))
-    record.demand(since: now, now: now)
-    #expect(step() == .begin)
-    record.begin(hosts: HostsFile([]), servers: &servers, now: now)
-    var asked: [Endpoint] = []
-    var isReplaced = false
-    while case .ask(let slot, _, _) = step() {
-      asked.append(record.lookup!.server(of: slot))
-      if !isReplaced { servers.replace(Self.conf("192.0.2.1")) }
-      isReplaced = true
-      // The first is silent, the second is not there, the third cannot read the question.
-      switch asked.count {
-      case 1:
-        guard case .wait(let until?) = step() else { return }
-        now = until
-      case 2: record.fail(slot, .unreachable, now: now, servers: &servers)
-      case 3: answer(slot, code: 1)
-      case _: answer(slot, to: 9)
-      }
-    }
-    #expect(asked.map { $0.address.low & 0xff } == [1, 2, 3, 3])
-    #expect(record.answer.addresses.count == 1)
-  }
-
   // MARK: The stage
 
   private mutating func step() -> NameRecord.Step {
