@@ -1,6 +1,6 @@
-// Drives the records of some names over simulated name servers, clients and time, as the daemon drives
-// them over real ones, and checks what must hold whatever happens. What is checked when an answer
-// is published or used: NameSimulationChecks.swift.
+// Drives the records of some names over simulated name servers, clients and time, as the daemon
+// drives them over real ones, and checks what must hold whatever happens. What is checked when an
+// answer is published or used: NameSimulationChecks.swift.
 @testable import Core
 
 /// One mistake each in what surrounds the records, or an alteration of what they see that amounts

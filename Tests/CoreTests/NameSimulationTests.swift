@@ -1,5 +1,5 @@
-// Names over thousands of schedules of lossy, slow, broken and lying name servers, each of which a seed
-// makes again.
+// Names over thousands of schedules of lossy, slow, broken and lying name servers, each of which a
+// seed makes again.
 import Testing
 
 @Suite struct NameSimulationTests {

@@ -1,5 +1,5 @@
-// Name servers as a few numbers: what is true of the names, and the many ways in which that does not
-// arrive. Each message says whether it is the truth, so that what is believed can be judged.
+// Name servers as a few numbers: what is true of the names, and the many ways in which that does
+// not arrive. Each message says whether it is the truth, so that what is believed can be judged.
 @testable import Core
 
 /// What a name server did with a question that it answered truly.
