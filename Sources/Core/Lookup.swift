@@ -103,7 +103,7 @@ public struct Lookup: Sendable {
     exchanges = (0..<Self.slots).map { slot in
       var exchange = Exchange()
       let server = slot % ResolvConf.maxServers
-      exchange.edns = servers.readsEDNS(server)
+      exchange.edns = server < servers.count && servers.readsEDNS(server)
       exchange.transport = servers.conf.usesTCP ? .stream : .datagram
       return exchange
     }

@@ -114,19 +114,6 @@ struct NameServersTests {
     #expect(!servers.readsEDNS(0))
   }
 
-  /// A lookup goes on with the servers that it began with.
-  @Test func aServerThatIsGoneMayStillAnswer() {
-    var servers = servers()
-    servers.recordAnswer(of: 2, after: .milliseconds(1))
-    servers.replace(ResolvConf([UInt8]("nameserver 10.0.0.1\n"), port: 53))
-    servers.recordAnswer(of: 2, after: .milliseconds(1))
-    servers.recordFailure(of: 1, now: at(0))
-    servers.recordNoEDNS(of: 2)
-    #expect(!servers.readsEDNS(2))
-    #expect(servers.timeout(of: 2, pass: 0) == .milliseconds(500))
-    #expect(servers.order(now: at(1)) == [0])
-  }
-
   @Test func anotherPortIsAnotherServer() {
     var servers = servers()
     servers.recordNoEDNS(of: 0)
