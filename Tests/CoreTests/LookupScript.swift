@@ -87,8 +87,8 @@ struct LookupScript {
       answers: answers)
   }
 
-  /// The ID of what was last sent to this server.
-  func id(_ family: Family, _ server: Int) -> UInt16 { sent[slot(family, server)]! }
+  /// The ID of what was last sent to this server; 0 when nothing was.
+  func id(_ family: Family, _ server: Int) -> UInt16 { sent[slot(family, server)] ?? 0 }
 
   @discardableResult mutating func receive(
     _ family: Family, from server: Int, _ message: DNSWriter
