@@ -24,6 +24,7 @@ public struct NameRecord: Sendable {
 
   public private(set) var answer = NameAnswer()
   public private(set) var lookup: Lookup?
+  public private(set) var counts = NameCounts()
   /// The addresses of the last two whole answers.
   public private(set) var lasting: [IPAddress] = []
 
@@ -167,10 +168,13 @@ public struct NameRecord: Sendable {
     abandon()
     let found = found(in: lookup)
     if !found.addresses.isEmpty {
+      counts.resolved += 1
       adopt(found, isWhole: !findings.contains(.failed), now)
     } else if findings.contains(.failed) {
+      counts.failed += 1
       if isGoodEnough(now) { useStale(now) } else { fail(.nameServersFailed, nil, lookup, now) }
     } else {
+      if lookup.someNameExists { counts.withoutAddress += 1 } else { counts.notFound += 1 }
       let failure: Failure = lookup.someNameExists ? .nameWithoutAddress : .nameNotFound
       fail(failure, findings.compactMap { $0.negativeTTL }.min(), lookup, now)
     }
@@ -205,6 +209,7 @@ public struct NameRecord: Sendable {
     let isKnown = found.addresses.allSatisfy { good.addresses.contains($0) }
     let isComplete = good.addresses.allSatisfy { found.addresses.contains($0) }
     if !isKnown || (isWhole && !isComplete) {
+      if !good.addresses.isEmpty { counts.changes += 1 }
       if let unsaid = saying.admitChange(now) {
         events.append(.changed(from: good.addresses, to: found.addresses, unsaid: unsaid))
       }
@@ -231,6 +236,7 @@ public struct NameRecord: Sendable {
   }
 
   private mutating func useStale(_ now: Instant) {
+    counts.stale += 1
     if !isInOutage {
       isInOutage = true
       words = lookup?.words ?? []

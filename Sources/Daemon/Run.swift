@@ -51,6 +51,9 @@ private func serve() -> Int32 {
       guard let listeners = openListeners(settings) else { return ExitCode.unavailable }
       shared.listeners = listeners
     }
+    var metrics: Listener?
+    guard openMetricsListener(settings, &metrics) else { return ExitCode.unavailable }
+    try supervisor.openOperations(metrics: metrics)
     try supervisor.run()
     // Not by returning: workers still run, and the C library's own way out would wait for locks.
     exitProcess(code: ExitCode.ok)
