@@ -39,7 +39,8 @@ _Static_assert(LINUX_HANG_UP == EPOLLHUP && LINUX_PEER_ENDED == EPOLLRDHUP, "epo
 _Static_assert(LINUX_EDGE_TRIGGERED == (uint32_t)EPOLLET, "epoll bits");
 _Static_assert((uint32_t)LINUX_EXCLUSIVE == EPOLLEXCLUSIVE, "epoll bits");
 _Static_assert(LINUX_SIGHUP == SIGHUP && LINUX_SIGINT == SIGINT, "signal numbers");
-_Static_assert(LINUX_SIGTERM == SIGTERM && LINUX_SIGCHLD == SIGCHLD && LINUX_SIGUSR1 == SIGUSR1, "signal numbers");
+_Static_assert(LINUX_SIGTERM == SIGTERM && LINUX_SIGCHLD == SIGCHLD, "signal numbers");
+_Static_assert(LINUX_SIGUSR1 == SIGUSR1, "signal numbers");
 
 #define OR_ERRNO(call) ({ __typeof__(call) result_ = (call); result_ < 0 ? -errno : result_; })
 #define RETRIED(call) ({ \

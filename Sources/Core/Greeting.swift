@@ -25,6 +25,8 @@ public enum GreetingQuestion: CaseIterable, Sendable {
   /// What the answer says of who speaks; nil when it says nothing.
   public func speaker(_ answer: [UInt8]) -> [UInt8]? {
     guard let first = answer.first else { return nil }
+    // A server that repeats what it is told speaks none of these.
+    if !bytes.isEmpty && bytes.starts(with: answer) { return [UInt8]("an echo server") }
     switch self {
     case .nothing: return greeting(answer)
     case .postgreSQL:

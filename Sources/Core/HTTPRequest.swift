@@ -1,5 +1,5 @@
-// As much of HTTP/1.1 as a scraper needs (RFC 9112): the request line of a GET, read from bytes that
-// may come slowly or never end.
+// As much of HTTP/1.1 as a scraper needs (RFC 9112): the request line of a GET, read from bytes
+// that may come slowly or never end.
 
 public enum HTTPRequest {
   public enum Verdict: Equatable, Sendable {

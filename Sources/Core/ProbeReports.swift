@@ -1,5 +1,5 @@
-// What `sidecar probe` prints: a line for each leg on the way to a target, and what it usually means
-// when one is broken.
+// What `sidecar probe` prints: a line for each leg on the way to a target, and what it usually
+// means when one is broken.
 
 /// The lines of one probe, in order.
 public struct ProbeReport: Sendable {

@@ -1,5 +1,5 @@
-// `sidecar health` and `sidecar status`: ask the process that runs here over its control socket, and
-// say what it answers, or why nobody does.
+// `sidecar health` and `sidecar status`: ask the process that runs here over its control socket,
+// and say what it answers, or why nobody does.
 import Core
 import Linux
 
@@ -82,7 +82,10 @@ private func configured() -> Settings? {
   do throws(SettingsFaults) {
     return try Settings.parse(environment)
   } catch {
-    write(report(error), to: 1)
+    var line = [UInt8]("the configuration is wrong: ")
+    line += error.faults[0].line
+    line.append("\n")
+    write(line, to: 1)
     return nil
   }
 }

@@ -1,4 +1,5 @@
-// A worker's numbers, for anybody to read at any time: plain stores by the one thread that owns them.
+// A worker's numbers, for anybody to read at any time: plain stores by the one thread that owns
+// them.
 import Core
 import Synchronization
 

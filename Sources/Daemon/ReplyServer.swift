@@ -48,7 +48,8 @@ final class ReplyServer {
   /// What a client may send after its question before it is cut off.
   private static let maxDiscarded = 64 * 1_024
 
-  /// Whether a client that has connected may ask; and, by its number, what to do about what it asks.
+  /// Whether a client that has connected may ask; and, by its number, what to do about what it
+  /// asks.
   private let admits: (borrowing Socket) -> Bool
   private let decide: (UInt64, [UInt8]) -> Decision
 

@@ -15,7 +15,8 @@ public enum Signal: Equatable, Sendable {
   }
 }
 
-/// SIGTERM, SIGINT, SIGCHLD and SIGUSR1 as something to read (signalfd(2)); SIGHUP and SIGPIPE ignored.
+/// SIGTERM, SIGINT, SIGCHLD and SIGUSR1 as something to read (signalfd(2)); SIGHUP and SIGPIPE
+/// ignored.
 /// Made before any other thread, so that none of them is interrupted.
 public struct SignalQueue: ~Copyable {
   public let descriptor: Descriptor

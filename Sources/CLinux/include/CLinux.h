@@ -113,7 +113,13 @@ int32_t linux_event_counter(int32_t blocking);
 int64_t linux_raise_descriptor_limit(void);
 
 // Signals: 0 for none.
-enum { LINUX_SIGHUP = 1, LINUX_SIGINT = 2, LINUX_SIGUSR1 = 10, LINUX_SIGTERM = 15, LINUX_SIGCHLD = 17 };
+enum {
+    LINUX_SIGHUP = 1,
+    LINUX_SIGINT = 2,
+    LINUX_SIGUSR1 = 10,
+    LINUX_SIGTERM = 15,
+    LINUX_SIGCHLD = 17,
+};
 // Blocks SIGTERM, SIGINT, SIGUSR1 and SIGCHLD for the process, ignores SIGHUP and SIGPIPE, and
 // returns a signalfd(2) that delivers the blocked ones.
 int32_t linux_signals(void);

@@ -131,21 +131,21 @@ extension StatusReport {
 
   // MARK: One number for each forward
 
-  private func each(_ page: inout MetricsWriter, _ value: (ForwardStatus) -> UInt64) {
+  @inline(never) private func each(_ page: inout MetricsWriter, _ value: (ForwardStatus) -> UInt64) {
     for forward in forwards {
       page.sample { $0.target(forward) }
       page.end(value(forward))
     }
   }
 
-  private func counter(
+  @inline(never) private func counter(
     _ name: StaticString, _ help: StaticString, _ place: Int, _ page: inout MetricsWriter
   ) {
     page.begin(name, .counter, help)
     each(&page) { $0.counts[place] }
   }
 
-  private func histogram(
+  @inline(never) private func histogram(
     _ name: StaticString, _ help: StaticString, _ histogram: Histogram, _ place: Int,
     _ page: inout MetricsWriter
   ) {
@@ -180,7 +180,7 @@ struct MetricsWriter {
   private var name: StaticString = ""
   private var hasLabels = false
 
-  mutating func begin(_ name: StaticString, _ kind: Kind, _ help: StaticString) {
+  @inline(never) mutating func begin(_ name: StaticString, _ kind: Kind, _ help: StaticString) {
     self.name = name
     bytes.append("# HELP ")
     bytes.append(name)
@@ -195,7 +195,7 @@ struct MetricsWriter {
     }
   }
 
-  mutating func single(
+  @inline(never) mutating func single(
     _ name: StaticString, _ kind: Kind, _ help: StaticString, _ value: UInt64
   ) {
     begin(name, kind, help)
@@ -203,7 +203,7 @@ struct MetricsWriter {
     end(value)
   }
 
-  mutating func single(
+  @inline(never) mutating func single(
     _ name: StaticString, _ kind: Kind, _ help: StaticString, milliseconds: UInt64
   ) {
     begin(name, kind, help)
@@ -213,7 +213,7 @@ struct MetricsWriter {
     bytes.append("\n")
   }
 
-  mutating func sample(_ suffix: StaticString = "", _ labels: (inout MetricsWriter) -> Void) {
+  @inline(never) mutating func sample(_ suffix: StaticString = "", _ labels: (inout MetricsWriter) -> Void) {
     bytes.append(name)
     bytes.append(suffix)
     hasLabels = false
@@ -221,12 +221,12 @@ struct MetricsWriter {
     bytes.append("}")
   }
 
-  mutating func label(_ key: StaticString, _ value: StaticString) {
+  @inline(never) mutating func label(_ key: StaticString, _ value: StaticString) {
     label(key) { $0.append(value) }
   }
 
   /// Backslash, quote and line break escaped, as the format asks; other bytes as in the log.
-  mutating func label(_ key: StaticString, text: [UInt8]) {
+  @inline(never) mutating func label(_ key: StaticString, text: [UInt8]) {
     label(key) { bytes in
       for byte in text {
         switch byte {
@@ -239,7 +239,7 @@ struct MetricsWriter {
     }
   }
 
-  mutating func label(_ key: StaticString, milliseconds: UInt64) {
+  @inline(never) mutating func label(_ key: StaticString, milliseconds: UInt64) {
     label(key) { bytes in
       bytes.append(decimal: milliseconds / 1_000)
       let rest = milliseconds % 1_000
@@ -254,12 +254,12 @@ struct MetricsWriter {
   }
 
   /// Which forward: its target as it was configured, and the port it listens on.
-  mutating func target(_ forward: ForwardStatus) {
+  @inline(never) mutating func target(_ forward: ForwardStatus) {
     label("target") { $0.append(forward.target) }
     label("listen_port") { $0.append(decimal: UInt64(forward.listen.port)) }
   }
 
-  private mutating func label(_ key: StaticString, _ value: (inout [UInt8]) -> Void) {
+  @inline(never) private mutating func label(_ key: StaticString, _ value: (inout [UInt8]) -> Void) {
     bytes.append(hasLabels ? "," : "{")
     hasLabels = true
     bytes.append(key)
@@ -268,13 +268,13 @@ struct MetricsWriter {
     bytes.append("\"")
   }
 
-  mutating func end(_ value: UInt64) {
+  @inline(never) mutating func end(_ value: UInt64) {
     bytes.append(" ")
     bytes.append(decimal: value)
     bytes.append("\n")
   }
 
-  mutating func end(microseconds: UInt64) {
+  @inline(never) mutating func end(microseconds: UInt64) {
     bytes.append(" ")
     bytes.append(decimal: microseconds / 1_000_000)
     bytes.append(".")

@@ -85,7 +85,7 @@ struct JSONWriter {
     }
   }
 
-  private mutating func wrap(
+  @inline(never) private mutating func wrap(
     _ open: StaticString, _ close: StaticString, _ body: (inout JSONWriter) -> Void
   ) {
     separate()
@@ -96,12 +96,12 @@ struct JSONWriter {
     needsComma = true
   }
 
-  private mutating func separate() {
+  @inline(never) private mutating func separate() {
     if needsComma { bytes.append(",") }
     needsComma = true
   }
 
-  mutating func key(_ key: StaticString) {
+  @inline(never) mutating func key(_ key: StaticString) {
     separate()
     bytes.append("\"")
     bytes.append(key)
@@ -109,45 +109,45 @@ struct JSONWriter {
     needsComma = false
   }
 
-  mutating func quote(_ body: (inout [UInt8]) -> Void) {
+  @inline(never) mutating func quote(_ body: (inout [UInt8]) -> Void) {
     separate()
     bytes.append("\"")
     body(&bytes)
     bytes.append("\"")
   }
 
-  mutating func add(_ key: StaticString, _ value: UInt64) {
+  @inline(never) mutating func add(_ key: StaticString, _ value: UInt64) {
     self.key(key)
     separate()
     bytes.append(decimal: value)
   }
 
-  mutating func add(_ key: StaticString, _ value: Int) { add(key, UInt64(max(0, value))) }
+  @inline(never) mutating func add(_ key: StaticString, _ value: Int) { add(key, UInt64(max(0, value))) }
 
-  mutating func add(_ key: StaticString, _ value: Bool) {
+  @inline(never) mutating func add(_ key: StaticString, _ value: Bool) {
     self.key(key)
     separate()
     bytes.append(value ? "true" : "false")
   }
 
-  mutating func add(_ key: StaticString, _ value: StaticString) {
+  @inline(never) mutating func add(_ key: StaticString, _ value: StaticString) {
     self.key(key)
     quote { $0.append(value) }
   }
 
-  mutating func add(_ key: StaticString, _ value: Endpoint) {
+  @inline(never) mutating func add(_ key: StaticString, _ value: Endpoint) {
     self.key(key)
     quote { $0.append(value) }
   }
 
-  mutating func add(_ key: StaticString, seconds span: Nanoseconds) {
+  @inline(never) mutating func add(_ key: StaticString, seconds span: Nanoseconds) {
     self.key(key)
     separate()
     bytes.append(seconds: span)
   }
 
   /// Whatever bytes these are: as in a log line, what is no printable ASCII is \u00NN.
-  mutating func add(_ key: StaticString, text: [UInt8]) {
+  @inline(never) mutating func add(_ key: StaticString, text: [UInt8]) {
     self.key(key)
     quote { bytes in
       for byte in text {
@@ -166,7 +166,7 @@ struct JSONWriter {
 
 extension [UInt8] {
   /// Seconds with three decimals.
-  mutating func append(seconds span: Nanoseconds) {
+  @inline(never) mutating func append(seconds span: Nanoseconds) {
     let milliseconds = UInt64(Swift.max(0, span.count)) / 1_000_000
     append(decimal: milliseconds / 1_000)
     append(".")

@@ -1,5 +1,5 @@
-// All that `sidecar status` and the metrics page tell, at one moment. How it looks: StatusTable.swift,
-// StatusJSON.swift, MetricsPage.swift.
+// All that `sidecar status` and the metrics page tell, at one moment. How it looks:
+// StatusTable.swift, StatusJSON.swift, MetricsPage.swift.
 
 public struct StatusReport: Sendable {
   public enum State: Sendable {

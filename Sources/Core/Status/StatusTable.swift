@@ -75,7 +75,7 @@ extension StatusReport {
     text.append("\n")
   }
 
-  private func append(_ answer: NameAnswer, to text: inout [UInt8]) {
+  @inline(never) private func append(_ answer: NameAnswer, to text: inout [UInt8]) {
     guard answer.freshUntil.nanoseconds != .min else { return text.append("not looked up yet") }
     if let failure = answer.failure { return text.append(failure.name) }
     for (index, address) in answer.addresses.enumerated() {
@@ -108,7 +108,7 @@ extension StatusReport {
     }
   }
 
-  private func append(
+  @inline(never) private func append(
     _ name: StaticString, _ count: Int, of limit: Int, to text: inout [UInt8]
   ) {
     text.append(name)
@@ -145,7 +145,7 @@ extension StatusReport {
     }
   }
 
-  private func bytes(_ build: (inout [UInt8]) -> Void) -> [UInt8] {
+  @inline(never) private func bytes(_ build: (inout [UInt8]) -> Void) -> [UInt8] {
     var bytes: [UInt8] = []
     build(&bytes)
     return bytes

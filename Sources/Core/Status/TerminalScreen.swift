@@ -1,5 +1,5 @@
-// Text that is drawn over itself in a terminal (ECMA-48 control sequences): cut to its size, so that
-// it never scrolls or wraps.
+// Text that is drawn over itself in a terminal (ECMA-48 control sequences): cut to its size, so
+// that it never scrolls or wraps.
 
 public enum TerminalScreen {
   /// The other screen, as full-screen programs use it, without a cursor.

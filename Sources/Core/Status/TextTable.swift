@@ -11,7 +11,7 @@ struct TextTable {
     rows = [headings.map { [UInt8]($0.0) }]
   }
 
-  mutating func add(_ cells: [[UInt8]]) { rows.append(cells) }
+  @inline(never) mutating func add(_ cells: [[UInt8]]) { rows.append(cells) }
 
   func append(to text: inout [UInt8]) {
     var widths = alignments.map { _ in 0 }
@@ -33,12 +33,12 @@ struct TextTable {
 }
 
 extension [UInt8] {
-  mutating func append(spaces count: Int) {
+  @inline(never) mutating func append(spaces count: Int) {
     for _ in 0..<Swift.max(0, count) { append(UInt8(ascii: " ")) }
   }
 
   /// As people say it: 417ms, 12s, 3m20s, 4h2m, 12d3h.
-  mutating func append(span: Nanoseconds) {
+  @inline(never) mutating func append(span: Nanoseconds) {
     let milliseconds = Swift.max(0, span.count / 1_000_000)
     guard milliseconds >= 1_000 else {
       append(decimal: UInt64(milliseconds))
@@ -66,7 +66,7 @@ extension [UInt8] {
   }
 
   /// With three digits or four: 17 B, 1.5 KiB, 233 MiB.
-  mutating func append(bytes: UInt64) {
+  @inline(never) mutating func append(bytes: UInt64) {
     let units: [StaticString] = [" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB"]
     var unit = 0
     var tenths = bytes >= UInt64.max / 10 ? bytes : bytes * 10
