@@ -139,7 +139,13 @@ private func watchStatus(_ settings: Settings) -> Int32 {
       case .bytes(let answer): text = answer
       }
       let size = terminalSize(of: 1) ?? (columns: 80, rows: 24)
-      write(TerminalScreen.frame(text, columns: size.columns, rows: size.rows), to: 1)
+      let frame = TerminalScreen.frame(text, columns: size.columns, rows: size.rows)
+      // A terminal that is gone ends it; SIGHUP does not.
+      var failure: Errno?
+      frame.withUnsafeBytes { bytes in
+        do throws(Errno) { try writeAll(bytes, to: 1) } catch { failure = error }
+      }
+      if failure != nil { return ExitCode.unhealthy }
       if poller.wait(milliseconds: 1_000) > 0, signals.next() != nil { break }
     }
     write(TerminalScreen.leave, to: 1)

@@ -12,6 +12,9 @@ private final class ReplyClient {
   var unsent: [UInt8] = []
   var sent = 0
   var hasReply = false
+  /// The answer is being put together.
+  var isPending = false
+  var peerHasEnded = false
   var hasEndedSending = false
   /// Bytes that came after the question, and are thrown away.
   var discarded = 0
@@ -47,6 +50,8 @@ final class ReplyServer {
   private static let bufferBytes = 4_096
   /// What a client may send after its question before it is cut off.
   private static let maxDiscarded = 64 * 1_024
+  /// A flood of clients must not keep the thread from its other work.
+  private static let acceptsAtOnce = 32
 
   /// Whether a client that has connected may ask; and, by its number, what to do about what it
   /// asks.
@@ -126,16 +131,17 @@ final class ReplyServer {
   // MARK: Clients
 
   private func accept(_ now: Instant) {
-    while let free = clients.firstIndex(where: { $0 == nil }) {
+    for _ in 0..<Self.acceptsAtOnce {
       do throws(Errno) {
         guard let socket = try next() else { return }
         guard admits(socket) else { continue }
         lastID += 1
         let client = ReplyClient(lastID, socket, deadline: now + time)
+        let place = freePlace()
         try watch(
           client.socket.number, with: poller, for: .changes,
-          token: firstToken + 1 + UInt64(free))
-        clients[free] = client
+          token: firstToken + 1 + UInt64(place))
+        clients[place] = client
       } catch {
         // Out of descriptors: whoever waits is still there in a moment.
         pause()
@@ -143,8 +149,15 @@ final class ReplyServer {
         return
       }
     }
-    // The others wait in the backlog.
-    pause()
+  }
+
+  /// A client that holds its place for long without a question must not keep others out.
+  private func freePlace() -> Int {
+    if let free = clients.firstIndex(where: { $0 == nil }) { return free }
+    var oldest = 0
+    for index in clients.indices where clients[index]!.id < clients[oldest]!.id { oldest = index }
+    clients[oldest] = nil
+    return oldest
   }
 
   private func next() throws(Errno) -> Socket? {
@@ -176,6 +189,7 @@ final class ReplyServer {
       case .ended, .failed: return remove(index)
       }
     }
+    guard !client.peerHasEnded else { return remove(index) }
     guard !client.hasEndedSending else { return }
     client.hasEndedSending = true
     // Closing with unread bytes would be a reset, and might take the answer away again.
@@ -189,17 +203,19 @@ final class ReplyServer {
       case .wouldBlock: return true
       case .ended:
         // One that asks and then ends its stream still reads.
-        return client.hasReply ? !client.hasEndedSending : false
+        client.peerHasEnded = true
+        return client.hasReply || client.isPending
       case .failed: return false
       case .moved(let count):
-        guard !client.hasReply else {
+        guard !client.hasReply, !client.isPending else {
           client.discarded += count
           if client.discarded > Self.maxDiscarded { return false }
           continue
         }
         client.question += UnsafeRawBufferPointer(start: buffer, count: count)
         switch decide(client.id, client.question) {
-        case .askForMore, .later: continue
+        case .askForMore: continue
+        case .later: client.isPending = true
         case .reply(let answer):
           client.hasReply = true
           client.unsent = answer

@@ -131,7 +131,8 @@ extension StatusReport {
 
   // MARK: One number for each forward
 
-  @inline(never) private func each(_ page: inout MetricsWriter, _ value: (ForwardStatus) -> UInt64) {
+  @inline(never) private func each(_ page: inout MetricsWriter, _ value: (ForwardStatus) -> UInt64)
+  {
     for forward in forwards {
       page.sample { $0.target(forward) }
       page.end(value(forward))
@@ -213,7 +214,9 @@ struct MetricsWriter {
     bytes.append("\n")
   }
 
-  @inline(never) mutating func sample(_ suffix: StaticString = "", _ labels: (inout MetricsWriter) -> Void) {
+  @inline(never) mutating func sample(
+    _ suffix: StaticString = "", _ labels: (inout MetricsWriter) -> Void
+  ) {
     bytes.append(name)
     bytes.append(suffix)
     hasLabels = false
@@ -259,7 +262,8 @@ struct MetricsWriter {
     label("listen_port") { $0.append(decimal: UInt64(forward.listen.port)) }
   }
 
-  @inline(never) private mutating func label(_ key: StaticString, _ value: (inout [UInt8]) -> Void) {
+  @inline(never) private mutating func label(_ key: StaticString, _ value: (inout [UInt8]) -> Void)
+  {
     bytes.append(hasLabels ? "," : "{")
     hasLabels = true
     bytes.append(key)

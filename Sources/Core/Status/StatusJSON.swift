@@ -122,7 +122,9 @@ struct JSONWriter {
     bytes.append(decimal: value)
   }
 
-  @inline(never) mutating func add(_ key: StaticString, _ value: Int) { add(key, UInt64(max(0, value))) }
+  @inline(never) mutating func add(_ key: StaticString, _ value: Int) {
+    add(key, UInt64(max(0, value)))
+  }
 
   @inline(never) mutating func add(_ key: StaticString, _ value: Bool) {
     self.key(key)
