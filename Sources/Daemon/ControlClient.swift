@@ -48,7 +48,7 @@ private func receiveAll(
   var piece = [UInt8](repeating: 0, count: 4_096)
   while true {
     let rest = (end - .now).wholeMilliseconds
-    guard rest > 0, socket.waitReadable(milliseconds: Int32(rest)) else { throw .timedOut }
+    guard rest > 0, socket.waitUntilReadable(milliseconds: Int32(rest)) else { throw .timedOut }
     var result = Transfer.wouldBlock
     piece.withUnsafeMutableBytes {
       result = socket.receive(into: $0.baseAddress!, limit: $0.count)

@@ -178,7 +178,7 @@ private struct Probe {
       if !bytes.isEmpty {
         bytes.withUnsafeBytes { _ = socket.send($0.baseAddress!, count: $0.count) }
       }
-      guard socket.waitReadable(milliseconds: Int32(Self.greetTime.wholeMilliseconds)) else {
+      guard socket.waitUntilReadable(milliseconds: Int32(Self.greetTime.wholeMilliseconds)) else {
         return nil
       }
       var answer = [UInt8](repeating: 0, count: 512)

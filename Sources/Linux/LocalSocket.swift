@@ -32,7 +32,7 @@ extension Socket {
   public borrowing func peerUser() throws(Errno) -> Int32 { try checked(linux_peer_user(number)) }
 
   /// poll(2): true when there is something to receive, or the end; false after the time.
-  public borrowing func waitReadable(milliseconds: Int32) -> Bool {
+  public borrowing func waitUntilReadable(milliseconds: Int32) -> Bool {
     linux_wait_readable(number, milliseconds) > 0
   }
 }
