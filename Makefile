@@ -29,8 +29,8 @@ sysroot := $(CURDIR)/.build/sysroot-$(ARCH)
 triple := --triple $(if $(filter x86_64,$(ARCH)),x86_64-unknown-none-elf,aarch64-none-none-elf)
 endif
 
-# The settings of a static build must not leak into the ordinary one.
-ordinary := env -u STATIC -u SYSROOT -u VERSION
+# The settings of the other builds must not leak into the ordinary one.
+ordinary := env -u STATIC -u SYSROOT -u VERSION -u FUZZ
 
 .PHONY: build
 build: deps-build ## The static binary .build/sidecar; ARCH=aarch64: .build/sidecar-aarch64
@@ -50,7 +50,7 @@ run: build ## Runs it with TARGET_HOST and TARGET_PORT, or else with a demo targ
 	@.ci/foreground .ci/start $(binary)
 
 .PHONY: test
-test: deps lint test-x86_64 test-aarch64 test-swift ## Everything: form, both builds, all tests
+test: deps lint test-x86_64 test-aarch64 test-swift test-fuzz ## Form, both builds, all tests
 	@echo "make test: everything passed"
 
 .PHONY: lint
@@ -68,6 +68,19 @@ test-swift: deps build ## The ordinary build and its tests; TEST_FLAGS="--filter
 ifneq ($(wildcard Tests/*/*.swift),)
 	$(ordinary) SIDECAR_BINARY="$(CURDIR)/.build/sidecar" swift test --skip-build $(TEST_FLAGS)
 endif
+
+# What the fuzzer comes upon stays below .build, and it goes on from there the next time: inputs
+# that lead somewhere new in fuzz-corpus, those that break something in fuzz-found.
+.PHONY: fuzz test-fuzz
+fuzz: FUZZ_SECONDS ?= 3600
+test-fuzz: FUZZ_SECONDS ?= 60
+test-fuzz: FUZZ_FLAGS := -verbosity=0
+fuzz test-fuzz: ## Fuzzes what reads bytes from outside for FUZZ_SECONDS: an hour, a minute
+	@mkdir -p .build/fuzz-corpus .build/fuzz-found
+	$(ordinary) FUZZ=1 swift build -c release --product Fuzz --scratch-path .build/fuzz
+	SWIFT_BACKTRACE=enable=no .build/fuzz/release/Fuzz -max_total_time=$(FUZZ_SECONDS) \
+	  -dict=Tests/Fuzz/words -max_len=4096 -timeout=10 -detect_leaks=0 -print_final_stats=1 \
+	  $(FUZZ_FLAGS) -artifact_prefix=.build/fuzz-found/ .build/fuzz-corpus Tests/Fuzz/seeds
 
 .PHONY: install
 install: $(binary) ## Installs it below PREFIX, /usr/local unless given; DESTDIR is respected

@@ -16,6 +16,9 @@ let muslLibrary = "\(sysroot)/usr/lib/\(architecture)-linux-musl"
 /// Names the release in `--version`; the Makefile passes the tag or commit.
 let version = Context.environment["VERSION"] ?? "development"
 
+/// Set for the fuzzer alone: its target exists, and Core is instrumented for it (Makefile).
+let isFuzzed = Context.environment["FUZZ"] != nil
+
 var swiftSettings: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
   .treatWarning("EmbeddedRestrictions", as: .error),
@@ -75,5 +78,18 @@ if !isStatic {
     .testTarget(name: "CoreTests", dependencies: ["Core"]),
     .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
     .testTarget(name: "BlackBoxTests"),
+  ]
+}
+
+if isFuzzed {
+  let sanitizers = ["-sanitize=fuzzer,address"]
+  for target in package.targets where target.name == "Core" {
+    target.swiftSettings = swiftSettings + [.unsafeFlags(sanitizers)]
+  }
+  package.targets += [
+    .executableTarget(
+      name: "Fuzz", dependencies: ["Core"], path: "Tests/Fuzz", exclude: ["seeds", "words"],
+      swiftSettings: swiftSettings + [.unsafeFlags(sanitizers + ["-parse-as-library"])],
+      linkerSettings: [.unsafeFlags(sanitizers + ["-use-ld=lld"])])
   ]
 }

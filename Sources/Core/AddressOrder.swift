@@ -39,9 +39,10 @@ public func raceOrder(
   now: Instant
 ) -> [IPAddress] {
   guard addresses.count > 1 else { return addresses }
-  let ordered = isListed ? addresses : interleaved(addresses, rotation)
-  return ordered.filter { !penalties.has($0, now: now) }
-    + ordered.filter { penalties.has($0, now: now) }
+  let well = addresses.filter { !penalties.has($0, now: now) }
+  let failed = addresses.filter { penalties.has($0, now: now) }
+  // Each rotated by itself: the next in line would get all the load of one that failed.
+  return isListed ? well + failed : interleaved(well, rotation) + interleaved(failed, rotation)
 }
 
 private func interleaved(_ addresses: [IPAddress], _ rotation: Int) -> [IPAddress] {

@@ -102,6 +102,9 @@ private struct DNSRecords {
 private struct DNSReader {
   /// RFC 1035, section 2.3.4.
   static let maxNameBytes = 255
+  /// In one name: it has no more labels, and each needs one at most. Without a bound, one message
+  /// could hold thousands of names of thousands of pointers each.
+  static let maxPointers = 127
 
   private let message: [UInt8]
   private var offset = 0
@@ -139,6 +142,7 @@ private struct DNSReader {
     var name: [UInt8] = []
     var lowest = offset
     var end: Int?
+    var pointers = 0
     while let length = byte() {
       switch length {
       case 0:
@@ -156,7 +160,8 @@ private struct DNSReader {
         guard let low = byte() else { return nil }
         end = end ?? offset
         let target = Int(length & 0x3f) << 8 | Int(low)
-        guard target < lowest else { return nil }
+        guard target < lowest, pointers < Self.maxPointers else { return nil }
+        pointers += 1
         lowest = target
         offset = target
       case _: return nil

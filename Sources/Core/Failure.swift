@@ -88,8 +88,8 @@ extension Failure {
       """
     case .nameServersFailed:
       """
-      no name server gave an answer for the target's name; what each of them said is in the line \
-      "name lookup failed": usually a security group or network ACL, or a wrong resolv.conf
+      no name server gave an answer for the target's name; the line of the failed lookup tells \
+      what each of them said: usually a security group or network ACL, or a wrong resolv.conf
       """
     case .loop:
       """

@@ -47,6 +47,8 @@ public struct Lookup: Sendable {
     var id: UInt16 = 0
     var transport = Transport.datagram
     var edns = true
+    /// An OPT record went out, and no fault has been put down to it yet.
+    var mayFaultEDNS = false
     var sends = 0
     var sentAt = Instant.never
     /// Asking once more would get the same word.
@@ -101,11 +103,12 @@ public struct Lookup: Sendable {
     exchanges = (0..<Self.slots).map { slot in
       var exchange = Exchange()
       let server = slot % ResolvConf.maxServers
-      exchange.edns = server < servers.count && servers.readsEDNS(server)
+      exchange.edns = servers.readsEDNS(server)
       exchange.transport = servers.conf.usesTCP ? .stream : .datagram
       return exchange
     }
-    if !asksForIPv6 { questions[Family.ipv6.rawValue].finding = .noAddress(ttl: nil) }
+    // Not `noAddress`, which would say that the name exists.
+    if !asksForIPv6 { questions[Family.ipv6.rawValue].finding = .noName(ttl: nil) }
   }
 
   // MARK: What to do
@@ -116,14 +119,18 @@ public struct Lookup: Sendable {
   ) -> Step {
     while true {
       var wake = end
+      var hasGivenUp = false
       for family in Family.allCases where mayAsk(family) {
         if now >= end {
           find(.failed, family, now)
+        } else if !questions[family.rawValue].isPending {
+          advance(family, now, &servers)
+        }
+        let question = questions[family.rawValue]
+        guard question.finding == nil else {
+          hasGivenUp = true
           continue
         }
-        if !questions[family.rawValue].isPending { advance(family, now, &servers) }
-        let question = questions[family.rawValue]
-        guard question.finding == nil else { continue }
         guard question.isPending else {
           wake = min(wake, question.tryEnds)
           continue
@@ -135,9 +142,9 @@ public struct Lookup: Sendable {
         return send(family, now, servers, random)
       }
       guard questions.allSatisfy({ $0.finding != nil }) else {
-        // The first of two single requests may have been answered just now.
-        if Family.allCases.contains(where: { mayAsk($0) }) { return .wait(until: wake) }
-        continue
+        // It may have been the first of two single requests.
+        if hasGivenUp { continue }
+        return .wait(until: wake)
       }
       guard triesNextCandidate(servers) else { return .done }
     }
@@ -195,6 +202,7 @@ public struct Lookup: Sendable {
     let pass = max(0, questions[index].tries - 1) / order.count
     // A firewall that drops answers to OPT records looks like a silent server.
     if pass > 0 { exchanges[slot].edns = false }
+    if exchanges[slot].edns { exchanges[slot].mayFaultEDNS = true }
     exchanges[slot].sends += 1
     exchanges[slot].sentAt = now
     exchanges[slot].word = .noAnswer

@@ -42,10 +42,14 @@ extension Lookup {
     _ fault: ServerFault, _ slot: Int, _ now: Instant, _ servers: inout NameServers
   ) {
     let mayBeEDNS = fault == .formatError || fault == .notImplemented || fault == .code(16)
-    if mayBeEDNS && exchanges[slot].edns {
-      exchanges[slot].edns = false
+    if mayBeEDNS && exchanges[slot].mayFaultEDNS {
+      exchanges[slot].mayFaultEDNS = false
       servers.recordNoEDNS(of: parts(slot).server)
-      askAgain(slot)
+      // Else the question has gone out without one since, and may yet be answered.
+      if exchanges[slot].edns {
+        exchanges[slot].edns = false
+        askAgain(slot)
+      }
       return
     }
     // A server that could not find out may next time; any other would say the same again.
@@ -123,8 +127,28 @@ extension Lookup {
     order.compactMap { server in
       let ipv4 = exchanges[slot(.ipv4, server)].word
       let ipv6 = exchanges[slot(.ipv6, server)].word
-      let word = ipv4 == .notAsked || ipv4 == .noAddress || ipv4 == .answered ? ipv6 : ipv4
+      let word = ipv4.isSettled && ipv6 != .notAsked ? ipv6 : ipv4
       return word == .notAsked ? nil : (endpoints[server], word)
+    }
+  }
+}
+
+extension ServerWord {
+  /// Nothing that another server had to be asked for.
+  fileprivate var isSettled: Bool {
+    switch self {
+    case .notAsked, .noName, .noAddress, .answered: true
+    case .noAnswer, .noDescriptors, .unreachable, .brokenOff, .fault: false
+    }
+  }
+}
+
+extension Lookup.Finding {
+  /// How long it holds that there is nothing, as far as the answer said so.
+  var negativeTTL: UInt32? {
+    switch self {
+    case .noAddress(let ttl), .noName(let ttl): ttl
+    case .addresses, .failed: nil
     }
   }
 }

@@ -44,6 +44,8 @@ public struct NameRules: Sendable {
     self.staleLimit = staleLimit
   }
 
+  /// Between the beginnings of two lookups: a least time to live, less the refresh before its end.
+  static let leastInterval = Nanoseconds.milliseconds(800)
   /// The bounds of a time to live. Names are asked for once a second at most; and a day's time to
   /// live would hide a change for a day.
   static let leastTTL: Int64 = 1
@@ -52,7 +54,8 @@ public struct NameRules: Sendable {
   static let greatestNegativeTTL: Int64 = 15
   /// How long it holds that no server answers.
   static let failureTime = Nanoseconds.seconds(1)
-  /// How often the servers are tried while the last good answer stands in.
+  /// How often the servers are tried while the last good answer stands in, or after a failure for
+  /// the connections that a change would end.
   static let staleRetry = Nanoseconds.seconds(5)
   /// What /etc/hosts says is read again after this.
   static let listedTime = Nanoseconds.seconds(5)

@@ -35,9 +35,13 @@ public struct NameRecord: Sendable {
   private var hasPublishedEarly = false
   private var events: [NameEvent] = []
   private var refreshAt = Instant.never
+  /// However much is asked for: names are not looked up more often.
+  private var beginsNotBefore = Instant(nanoseconds: .min)
   /// The last answer with addresses, whole or early.
   private var good = NameAnswer()
   private var lastWhole: [IPAddress] = []
+  /// The addresses that were told last, or would have been but for their number.
+  private var told: [IPAddress] = []
   private var isInOutage = false
   private var saying = NameSaying()
 
@@ -48,17 +52,31 @@ public struct NameRecord: Sendable {
     self.rules = rules
   }
 
+  /// A new answer is on its way, or about to be asked for.
+  public var isLookingUp: Bool { lookup != nil || mustBegin }
+
   // MARK: Asking
 
   /// Somebody needs an answer from a lookup that began at `since` or later.
   public mutating func demand(since: Instant, now: Instant) {
-    if let lookup {
-      // One that only waits for its second family is no answer to this.
-      guard hasPublishedEarly && lookup.startedAt < since else { return }
+    if since <= answer.startedAt && now < answer.freshUntil { return }
+    renew()
+  }
+
+  /// A lookup that only waits for its second family has given its answer; any other will.
+  private mutating func renew() {
+    if lookup != nil {
+      guard hasPublishedEarly else { return }
       abandon()
-    } else if since <= answer.startedAt && now < answer.freshUntil {
-      return
     }
+    mustBegin = true
+  }
+
+  /// A lookup knows its servers by their places in resolv.conf: when those have changed, because
+  /// another name's lookup has read it again, it begins anew.
+  private mutating func keepUp(with servers: NameServers) {
+    guard let lookup, lookup.endpoints != servers.conf.servers else { return }
+    abandon()
     mustBegin = true
   }
 
@@ -70,6 +88,7 @@ public struct NameRecord: Sendable {
   /// Begins a lookup; one that /etc/hosts answers is over with it.
   public mutating func begin(hosts: HostsFile, servers: inout NameServers, now: Instant) {
     mustBegin = false
+    beginsNotBefore = now + NameRules.leastInterval
     refreshAt = .never
     hasPublishedEarly = false
     let listed = hosts.addresses(of: name)
@@ -93,13 +112,11 @@ public struct NameRecord: Sendable {
     now: Instant, isUsed: () -> Bool, servers: inout NameServers, budget: inout QueryBudget,
     random: () -> UInt16
   ) -> Step {
+    keepUp(with: servers)
     while true {
       if refreshAt <= now {
         refreshAt = .never
-        if isUsed() {
-          if lookup != nil { abandon() }
-          mustBegin = true
-        }
+        if isUsed() { renew() }
       }
       if mustPublish {
         mustPublish = false
@@ -114,8 +131,11 @@ public struct NameRecord: Sendable {
         mustHangUp = false
         return .hangUp
       }
-      if mustBegin { return .begin }
-      guard lookup != nil else { return .wait(until: refreshAt == .never ? nil : refreshAt) }
+      if mustBegin && beginsNotBefore <= now { return .begin }
+      guard lookup != nil else {
+        let next = mustBegin ? min(beginsNotBefore, refreshAt) : refreshAt
+        return .wait(until: next == .never ? nil : next)
+      }
       switch lookup!.next(now: now, servers: &servers, budget: &budget, random: random) {
       case .ask(let slot, let transport, let again):
         return .ask(slot: slot, transport, again: again)
@@ -130,12 +150,14 @@ public struct NameRecord: Sendable {
   public mutating func receive(
     _ message: [UInt8], slot: Int, now: Instant, servers: inout NameServers
   ) -> DNSReply {
-    lookup?.receive(message, slot: slot, now: now, servers: &servers) ?? .notOurs
+    keepUp(with: servers)
+    return lookup?.receive(message, slot: slot, now: now, servers: &servers) ?? .notOurs
   }
 
   public mutating func fail(
     _ slot: Int, _ word: ServerWord, now: Instant, servers: inout NameServers
   ) {
+    keepUp(with: servers)
     lookup?.fail(slot, word, now: now, servers: &servers)
   }
 
@@ -158,7 +180,7 @@ public struct NameRecord: Sendable {
     let impatient = lookup.startedAt + NameRules.stalePatience
     guard !answer.isUsable(now: now), isGoodEnough(now) else { return wake }
     guard impatient <= now else { return min(wake, impatient) }
-    useStale(now)
+    useStale(lookup, now)
     return nil
   }
 
@@ -171,11 +193,15 @@ public struct NameRecord: Sendable {
       counts.resolved += 1
       adopt(found, isWhole: !findings.contains(.failed), now)
     } else if findings.contains(.failed) {
-      counts.failed += 1
-      if isGoodEnough(now) { useStale(now) } else { fail(.nameServersFailed, nil, lookup, now) }
+      counts.count(.nameServersFailed)
+      if isGoodEnough(now) {
+        useStale(lookup, now)
+      } else {
+        fail(.nameServersFailed, nil, lookup, now)
+      }
     } else {
-      if lookup.someNameExists { counts.withoutAddress += 1 } else { counts.notFound += 1 }
       let failure: Failure = lookup.someNameExists ? .nameWithoutAddress : .nameNotFound
+      counts.count(failure)
       fail(failure, findings.compactMap { $0.negativeTTL }.min(), lookup, now)
     }
   }
@@ -205,14 +231,15 @@ public struct NameRecord: Sendable {
       mustRetire = mustRetire || !before.allSatisfy { lasting.contains($0) }
       lastWhole = found.addresses
     }
-    // A family that came later, or is late this time, is no change.
-    let isKnown = found.addresses.allSatisfy { good.addresses.contains($0) }
-    let isComplete = good.addresses.allSatisfy { found.addresses.contains($0) }
+    // A family that is late this time is no change.
+    let isKnown = found.addresses.allSatisfy { told.contains($0) }
+    let isComplete = told.allSatisfy { found.addresses.contains($0) }
     if !isKnown || (isWhole && !isComplete) {
-      if !good.addresses.isEmpty { counts.changes += 1 }
+      if !told.isEmpty { counts.changes += 1 }
       if let unsaid = saying.admitChange(now) {
-        events.append(.changed(from: good.addresses, to: found.addresses, unsaid: unsaid))
+        events.append(.changed(from: told, to: found.addresses, unsaid: unsaid))
       }
+      told = found.addresses
     }
     good = found
     saying.forgetFailure()
@@ -223,9 +250,11 @@ public struct NameRecord: Sendable {
     answer = new
     if !answer.isStale { answer.usableUntil = answer.freshUntil }
     mustPublish = true
-    // A fifth of its time before the end, so that nobody ever waits for the next.
+    // A fifth of its time before the end, so that nobody ever waits for the next. After a failure
+    // for those who are connected: new clients ask for themselves.
     let rest = answer.freshUntil - now
-    refreshAt = answer.failure == nil ? now + Nanoseconds(count: rest.count / 5 * 4) : .never
+    refreshAt =
+      now + (answer.failure == nil ? Nanoseconds(count: rest.count / 5 * 4) : NameRules.staleRetry)
   }
 
   // MARK: When no server answers
@@ -235,25 +264,25 @@ public struct NameRecord: Sendable {
     !good.addresses.isEmpty && now < good.freshUntil + rules.staleLimit
   }
 
-  private mutating func useStale(_ now: Instant) {
+  private mutating func useStale(_ lookup: Lookup, _ now: Instant) {
     counts.stale += 1
     if !isInOutage {
       isInOutage = true
-      words = lookup?.words ?? []
+      words = lookup.words
       events.append(.stale(since: now - good.startedAt))
     }
     var stale = good
     stale.isStale = true
-    stale.startedAt = lookup?.startedAt ?? now
-    stale.freshUntil = now + NameRules.staleRetry
+    stale.startedAt = lookup.startedAt
     stale.usableUntil = good.freshUntil + rules.staleLimit
+    stale.freshUntil = min(now + NameRules.staleRetry, stale.usableUntil)
     publish(stale, now)
   }
 
   private mutating func fail(
     _ failure: Failure, _ ttl: UInt32?, _ lookup: Lookup, _ now: Instant
   ) {
-    isInOutage = false
+    isInOutage = failure == .nameServersFailed
     if let repeated = saying.admit(failure, now) {
       words = lookup.words
       events.append(.failed(failure, repeated: repeated))
@@ -265,19 +294,13 @@ public struct NameRecord: Sendable {
       NameRules.leastTTL, min(Int64(ttl ?? 0), NameRules.greatestNegativeTTL))
     failed.freshUntil =
       now + (failure == .nameServersFailed ? NameRules.failureTime : .seconds(seconds))
-    if failure != .nameServersFailed { good = NameAnswer() }
+    if failure != .nameServersFailed {
+      good = NameAnswer()
+      told = []
+    }
     publish(failed, now)
   }
 
   /// What the servers said when the last failure was told.
   public private(set) var words: [(server: Endpoint, word: ServerWord)] = []
-}
-
-extension Lookup.Finding {
-  fileprivate var negativeTTL: UInt32? {
-    switch self {
-    case .noAddress(let ttl), .noName(let ttl): ttl
-    case .addresses, .failed: nil
-    }
-  }
 }

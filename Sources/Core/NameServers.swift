@@ -70,7 +70,9 @@ public struct NameServers: Sendable {
     servers[server].failedUntil = now + Self.penalty
   }
 
-  mutating func recordNoEDNS(of server: Int) { servers[server].readsEDNS = false }
+  mutating func recordNoEDNS(of server: Int) {
+    servers[server].readsEDNS = false
+  }
 }
 
 /// How many questions may be sent: a bucket that fills up with time. Amazon's resolver answers 1024

@@ -28,6 +28,7 @@ public struct Race: Sendable {
   private var underWay = 0
   private var nextAttempt: Instant
   private var failure: Failure?
+  private var failedAt = Instant(nanoseconds: .min)
   /// When the lookup began that the newest answer is from. Never: addresses that need none.
   private var answerStartedAt: Instant
   private var asked: Instant?
@@ -61,7 +62,8 @@ public struct Race: Sendable {
     guard asked == nil, answerStartedAt != .never else { return .wait(until: end) }
     let due = max(nextAttempt, answerStartedAt + Self.youth)
     guard due <= now else { return .wait(until: min(due, end)) }
-    return lookUp(now)
+    // Younger than what is asked for again: else one answer could be taken without end.
+    return lookUp(since: now - Self.youth + Nanoseconds(count: 1))
   }
 
   private mutating func begin(_ now: Instant) -> Step {
@@ -73,13 +75,15 @@ public struct Race: Sendable {
     return .connect(candidates[tried - 1])
   }
 
+  /// All addresses have failed. Only a lookup that began after that tells whether the name leads
+  /// elsewhere by now; it is waited for, as names are looked up once a second at most.
   private mutating func lookUpOrGiveUp(_ now: Instant) -> Step {
-    answerStartedAt == .never || now < answerStartedAt + Self.youth
-      ? .giveUp(failure ?? .timedOut) : lookUp(now)
+    guard answerStartedAt < failedAt else { return .giveUp(failure ?? .timedOut) }
+    let due = answerStartedAt + Self.youth
+    return due <= now ? lookUp(since: failedAt) : .wait(until: min(due, end))
   }
 
-  private mutating func lookUp(_ now: Instant) -> Step {
-    let since = now - Self.youth
+  private mutating func lookUp(since: Instant) -> Step {
     asked = since
     return .lookUp(since: since)
   }
@@ -88,6 +92,7 @@ public struct Race: Sendable {
   public mutating func fail(_ failure: Failure, now: Instant) {
     underWay -= 1
     if Self.tells(failure, more: self.failure) { self.failure = failure }
+    failedAt = now
     nextAttempt = now
   }
 

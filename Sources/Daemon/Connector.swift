@@ -122,7 +122,8 @@ extension Worker {
     _ address: IPAddress
   ) -> Bool {
     let endpoint = Endpoint(address: address, port: target(of: connection).port)
-    guard !shared.isOwnListener(endpoint) else {
+    let mayLoop = shared.listens(on: endpoint)
+    guard !mayLoop || !endpoint.address.isLoopback else {
       dialing.fail(endpoint, .loop, now: now)
       return false
     }
@@ -131,6 +132,12 @@ extension Worker {
       dialing.add(attempt)
       let result = attempt.connect()
       if case .failed(let error) = result { throw error }
+      // From an address of this machine to itself, the two ends have the same.
+      if mayLoop, try attempt.localAddress() == endpoint.address {
+        dialing.removeLast()
+        dialing.fail(endpoint, .loop, now: now)
+        return false
+      }
       let token = Token.connection(
         slot: slot, generation: table.generation(slot), isUpstream: true)
       try watch(attempt.number, with: door.poller.number, for: .changes, token: token.bits)

@@ -16,6 +16,11 @@ final class Dialing {
 
     var number: Int32 { socket.number }
 
+    /// - Throws: EBADF, which it is not.
+    func localAddress() throws(Errno) -> IPAddress {
+      Endpoint(try socket.localAddress()).address
+    }
+
     /// Begins to connect; called again, tells how far it came.
     func connect() -> ConnectResult { socket.connect(to: SocketAddress(endpoint)) }
   }

@@ -57,7 +57,7 @@ final class Resolver {
     for index in records.indices {
       takeDemand(index, now)
       if let next = advance(index, now) { earliest = min(earliest ?? next, next) }
-      if records[index].lookup == nil { wakeWaiting(index) }
+      if !records[index].isLookingUp { wakeWaiting(index) }
     }
     return earliest
   }
@@ -66,6 +66,10 @@ final class Resolver {
     let since = board.cells[index].demandedSince.exchange(
       NameCell.noDemand, ordering: .sequentiallyConsistent)
     guard since != NameCell.noDemand else { return }
+    let answer = records[index].answer
+    // Published after the worker looked and before it could be woken: with the lookup still
+    // waiting for its second family, nothing else would wake it for seconds.
+    if since <= answer.startedAt.nanoseconds, answer.isUsable(now: now) { wakeWaiting(index) }
     records[index].demand(since: Instant(nanoseconds: since), now: now)
   }
 

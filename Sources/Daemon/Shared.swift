@@ -99,9 +99,9 @@ final class Shared: @unchecked Sendable {
 
   func releasePlace() { open.subtract(1, ordering: .relaxed) }
 
-  /// Whether a connection to `endpoint` would come back to this process, and so on without end.
-  func isOwnListener(_ endpoint: Endpoint) -> Bool {
-    guard endpoint.address.isLoopback else { return false }
+  /// Whether a connection to `endpoint`, if that is on this machine, would come back to this
+  /// process, and so on without end.
+  func listens(on endpoint: Endpoint) -> Bool {
     let listens = settings.listenAddress.map { $0.isUnspecified || $0 == endpoint.address } ?? true
     return listens && settings.forwards.contains { $0.listenPort == endpoint.port }
   }

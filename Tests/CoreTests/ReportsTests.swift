@@ -11,7 +11,8 @@ private let target = Target(
 
 private let failures: [Failure] = [
   .refused, .timedOut, .networkUnreachable, .hostUnreachable, .reset, .nameNotFound,
-  .noDescriptors, .noMemory, .noLocalPort, .notPermitted, .system(107),
+  .nameWithoutAddress, .nameServersFailed, .loop, .noDescriptors, .noMemory, .noLocalPort,
+  .notPermitted, .system(107),
 ]
 
 private func record(by endedBy: EndedBy, reason: EndReason) -> ConnectionRecord {
@@ -116,11 +117,11 @@ extension ReportsTests {
     }
   }
 
-  @Test func aNameThatIsNotKnownHasNoAddress() {
+  @Test func aNameThatDoesNotExistHasNoAddress() {
     expect(
       "warn",
-      "connection failed: the name is neither an address nor in /etc/hosts,"
-        + " and this version asks no DNS servers",
+      "connection failed: the target's name does not exist: usually a misspelt TARGET_HOST,"
+        + " or a private hosted zone that is not associated with this VPC",
       text: " connection=42 client=10.0.0.7:51234 target=db.example:5432 cause=name_not_found"
         + " repeated=7",
       json: #","connection":42,"client":"10.0.0.7:51234","target":"db.example:5432""#
@@ -164,8 +165,8 @@ extension ReportsTests {
     #expect(
       failures.map { "\($0.name)" } == [
         "refused", "timed_out", "network_unreachable", "host_unreachable", "reset",
-        "name_not_found", "no_descriptors", "no_memory", "no_local_port", "not_permitted",
-        "system_error",
+        "name_not_found", "name_without_address", "name_servers_failed", "loop", "no_descriptors",
+        "no_memory", "no_local_port", "not_permitted", "system_error",
       ])
     #expect(Set(failures.map { "\($0.advice)" }).count == failures.count)
     for failure in failures {

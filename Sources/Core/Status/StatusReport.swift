@@ -79,6 +79,15 @@ public struct NameCounts: Equatable, Sendable {
 
   public init() {}
 
+  /// A lookup that found no address.
+  mutating func count(_ failure: Failure) {
+    switch failure {
+    case .nameNotFound: notFound += 1
+    case .nameWithoutAddress: withoutAddress += 1
+    case _: failed += 1
+    }
+  }
+
   public mutating func add(_ other: NameCounts) {
     questions += other.questions
     resolved += other.resolved

@@ -9,21 +9,24 @@ final class RealServer: Sendable {
   private let ending: Int32
   private let reserved: ReservedPort
 
-  /// Prepares a directory that belongs to `user`, then starts the server in it, on a port of
-  /// 127.0.0.1. `ending` is the signal that makes this kind of server end in order and at once.
+  /// Prepares a directory that belongs to `user`, then starts the server in it, on a free port or
+  /// on one that the caller keeps. `ending` is the signal that makes this kind of server end in
+  /// order and at once. Without a `user` it runs as whoever runs the tests.
   init(
-    user: String, ending: Int32,
+    user: String? = nil, ending: Int32, port chosen: ReservedPort? = nil,
     prepare: (ScratchDirectory) throws -> Void = { _ in },
     command: (ScratchDirectory, UInt16) throws -> [String]
   ) throws {
     directory = try ScratchDirectory()
-    try directory.give(to: user)
+    if let user { try directory.give(to: user) }
     try prepare(directory)
-    reserved = try ReservedPort()
+    reserved = try chosen ?? ReservedPort()
     port = reserved.number
     self.ending = ending
     // Longer than any test may take: only for the case that nobody is left to end it.
-    var program = Program(try command(directory, port)).asUser(user).forAtMost(seconds: 170)
+    var program = Program(try command(directory, port))
+    if let user { program = program.asUser(user) }
+    program = program.forAtMost(seconds: 170)
     program.output = directory.path("log")
     program.errors = program.output
     process = try program.start()
@@ -32,6 +35,24 @@ final class RealServer: Sendable {
   deinit { stop() }
 
   func stop() { process.end(with: ending) }
+
+  var log: String {
+    let content = FileManager.default.contents(atPath: directory.path("log")) ?? Data()
+    return String(decoding: content, as: UTF8.self)
+  }
+
+  /// To the server itself, which is a child of timeout(1).
+  func send(_ signal: Int32) throws {
+    let children = try ProcessEntry.children(of: process.id)
+    guard children.count == 1 else { throw Failure("\(children.count) processes, not one") }
+    try checked("kill", Glibc.kill(children[0].id, signal))
+  }
+
+  /// Ends it as a loss of power would, and returns when it is gone.
+  func kill() throws {
+    try send(SIGKILL)
+    _ = try process.waitForEnd()
+  }
 
   /// Waits until `answer` no longer throws.
   func waitUntilReady(_ answer: () throws -> Void) throws {
