@@ -172,7 +172,7 @@ public struct NameRecord: Sendable {
       let early = lookup.foundAt(family) + NameRules.resolutionDelay
       if early <= now {
         hasPublishedEarly = true
-        adopt(found(in: lookup), isWhole: false, now)
+        adopt(NameAnswer(lookup), isWhole: false, now)
         return nil
       }
       wake = min(wake, early)
@@ -188,7 +188,7 @@ public struct NameRecord: Sendable {
     guard let lookup else { return }
     let findings = Family.allCases.map { lookup.finding(of: $0)! }
     abandon()
-    let found = found(in: lookup)
+    let found = NameAnswer(lookup)
     if !found.addresses.isEmpty {
       counts.resolved += 1
       adopt(found, isWhole: !findings.contains(.failed), now)
@@ -204,20 +204,6 @@ public struct NameRecord: Sendable {
       counts.count(failure)
       fail(failure, findings.compactMap { $0.negativeTTL }.min(), lookup, now)
     }
-  }
-
-  /// The addresses of all families that were found, for as long as the first of them holds.
-  private func found(in lookup: Lookup) -> NameAnswer {
-    var found = NameAnswer()
-    found.startedAt = lookup.startedAt
-    found.freshUntil = .never
-    for family in Family.allCases {
-      guard case .addresses(let addresses, let ttl)? = lookup.finding(of: family) else { continue }
-      found.addresses += addresses
-      let seconds = max(NameRules.leastTTL, min(Int64(ttl), NameRules.greatestTTL))
-      found.freshUntil = min(found.freshUntil, lookup.foundAt(family) + .seconds(seconds))
-    }
-    return found
   }
 
   private mutating func adopt(_ found: NameAnswer, isWhole: Bool, _ now: Instant) {

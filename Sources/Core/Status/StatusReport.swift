@@ -81,10 +81,12 @@ public struct NameCounts: Equatable, Sendable {
 
   /// A lookup that found no address.
   mutating func count(_ failure: Failure) {
-    switch failure {
-    case .nameNotFound: notFound += 1
-    case .nameWithoutAddress: withoutAddress += 1
-    case _: failed += 1
+    if failure == .nameNotFound {
+      notFound += 1
+    } else if failure == .nameWithoutAddress {
+      withoutAddress += 1
+    } else {
+      failed += 1
     }
   }
 
