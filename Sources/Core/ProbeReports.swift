@@ -4,6 +4,8 @@
 /// The lines of one probe, in order.
 public struct ProbeReport: Sendable {
   public private(set) var text: [UInt8] = []
+  /// The last that was reported.
+  public private(set) var failure: Failure?
 
   public init() {}
 
@@ -55,6 +57,7 @@ public struct ProbeReport: Sendable {
       }
     }
     add(advice: failure.advice)
+    self.failure = failure
   }
 
   public mutating func listed(_ addresses: [IPAddress]) {
@@ -86,6 +89,7 @@ public struct ProbeReport: Sendable {
       $0.append(milliseconds: after)
     }
     add(advice: failure.advice)
+    self.failure = failure
   }
 
   public mutating func spoke(_ speaker: [UInt8]?) {

@@ -15,7 +15,8 @@ func probeQuietly(_ settings: Settings) -> Int32 {
   for forward in settings.forwards {
     var probe = Probe(settings)
     guard probe.run(forward.target, greet: false) == nil else {
-      write(probe.report.text, to: 1)
+      let cause = probe.report.failure ?? .nameServersFailed
+      write(TargetHealth.failed(forward.target, cause, ago: nil), to: 1)
       return ExitCode.unhealthy
     }
   }
