@@ -26,7 +26,10 @@ func probeQuietly(_ settings: Settings) -> Int32 {
 func probe(_ words: [[UInt8]], greet: Bool) -> Int32 {
   let settings: Settings
   do throws(SettingsFaults) {
-    settings = try Settings.parse(environment)
+    settings = try Settings.parse { name in
+      // Whoever names targets needs none in the environment: nothing is missing in sleep mode.
+      words.isEmpty || ![UInt8](name).equals("MODE") ? environment(name) : [UInt8]("sleep")
+    }
   } catch {
     write(report(error), to: 1)
     return ExitCode.configuration
