@@ -101,6 +101,12 @@ public struct ProbeReport: Sendable {
     add("greet") { $0 += speaker }
   }
 
+  public mutating func hungUp() {
+    add("greet") { $0.append("FAILED: it hangs up before a word is said") }
+    add(
+      advice: "usually a proxy or load balancer whose own target is not reached")
+  }
+
   // MARK: The place it runs in
 
   public mutating func resolvConf(_ conf: ResolvConf, path: [UInt8]) {

@@ -101,9 +101,16 @@ private struct Probe {
     guard let reached else { return .connect }
     guard greet else { return nil }
     for question in GreetingQuestion.allCases {
-      if let speaker = ask(question, reached) {
+      switch ask(question, reached) {
+      case .speaker(let speaker):
         report.spoke(speaker)
         return nil
+      case .nothing: continue
+      case .hungUp:
+        // Many servers hang up on a question that they do not understand, but none before one.
+        guard question == .nothing else { continue }
+        report.hungUp()
+        return .greet
       }
     }
     report.spoke(nil)
@@ -175,7 +182,14 @@ private struct Probe {
 
   // MARK: The greeting
 
-  private func ask(_ question: GreetingQuestion, _ endpoint: Endpoint) -> [UInt8]? {
+  private enum Answer {
+    case speaker([UInt8])
+    /// Silence, or nothing that says who it is.
+    case nothing
+    case hungUp
+  }
+
+  private func ask(_ question: GreetingQuestion, _ endpoint: Endpoint) -> Answer {
     do throws(Errno) {
       let socket = try open(endpoint, settings.connectTimeout)
       let bytes = question.bytes
@@ -183,17 +197,21 @@ private struct Probe {
         bytes.withUnsafeBytes { _ = socket.send($0.baseAddress!, count: $0.count) }
       }
       guard socket.waitReadable(milliseconds: Int32(Self.greetTime.wholeMilliseconds)) else {
-        return nil
+        return .nothing
       }
       var answer = [UInt8](repeating: 0, count: 512)
       var result = Transfer.wouldBlock
       answer.withUnsafeMutableBytes {
         result = socket.receive(into: $0.baseAddress!, limit: $0.count)
       }
-      guard case .moved(let count) = result else { return nil }
-      return question.speaker(Array(answer[..<count]))
+      switch result {
+      case .moved(let count):
+        return question.speaker(Array(answer[..<count])).map { .speaker($0) } ?? .nothing
+      case .wouldBlock: return .nothing
+      case .ended, .failed: return .hungUp
+      }
     } catch {
-      return nil
+      return .hungUp
     }
   }
 }
