@@ -28,12 +28,11 @@ enum Command {
       let unknown = rest.first { !$0.equals("--target") }
       self = unknown.map { .wrong($0) } ?? .health(target: !rest.isEmpty)
     } else if first.equals("status") {
-      let unknown = rest.first { !$0.equals("--json") && !$0.equals("--watch") }
+      let json = rest.contains { $0.equals("--json") }
+      // One or the other: what is redrawn is the table.
+      let unknown = rest.first { !$0.equals(json ? "--json" : "--watch") }
       self =
-        unknown.map { .wrong($0) }
-        ?? .status(
-          json: rest.contains { $0.equals("--json") },
-          watch: rest.contains { $0.equals("--watch") })
+        unknown.map { .wrong($0) } ?? .status(json: json, watch: !json && !rest.isEmpty)
     } else if first.equals("probe") {
       let unknown = rest.first { $0.first == UInt8(ascii: "-") && !$0.equals("--greet") }
       self =
