@@ -154,7 +154,7 @@ public struct ProbeReport: Sendable {
     }
   }
 
-  private mutating func warn(_ line: StaticString) {
+  public mutating func warn(_ line: StaticString) {
     text.append("warning: ")
     text.append(line)
     text.append("\n")

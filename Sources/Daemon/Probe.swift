@@ -73,7 +73,11 @@ private func describePlace(_ settings: Settings) {
   report.limits(
     descriptors: descriptors, pipeQuotaPages: pipeQuotaPages(), cpus: usableCPUCount())
   // What ECS waits when a task definition says nothing.
-  let stopTimeout = environment("STOP_TIMEOUT").flatMap { parseDuration($0[...]) }
+  let given = environment("STOP_TIMEOUT") ?? []
+  let stopTimeout = parseDuration(given[...])
+  if !given.isEmpty && stopTimeout == nil {
+    report.warn("STOP_TIMEOUT is not a time such as 30s or 2m: 30s is taken")
+  }
   report.warnings(
     settings, descriptors: descriptors, stopTimeout: stopTimeout ?? .seconds(30))
   write(report.text, to: 1)
