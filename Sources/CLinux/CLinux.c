@@ -334,6 +334,10 @@ int32_t linux_wait_readable(int32_t descriptor, int32_t milliseconds) {
 
 int32_t linux_count_descriptors(void) {
     int folder = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct rlimit limit;
+    // None is left for the folder itself: every number below the limit is taken.
+    if (folder < 0 && errno == EMFILE && getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        return (int32_t)limit.rlim_cur;
     if (folder < 0) return -errno;
     // struct linux_dirent64 (getdents64(2)): an inode, an offset, a length, a type, a name.
     char entries[4096];

@@ -144,7 +144,12 @@ public struct ForwardCounts: Sendable {
 
   public subscript(_ place: Int) -> UInt64 { values[place] }
 
-  public var open: Int { Int(clamping: values[Count.accepted] &- values[Count.gone]) }
+  /// The numbers of a worker are read one after the other: one that goes in between may be missed
+  /// among those that came.
+  public var open: Int {
+    let gone = min(values[Count.gone], values[Count.accepted])
+    return Int(clamping: values[Count.accepted] - gone)
+  }
 
   var failed: UInt64 { values[Count.failures..<Count.endings].reduce(0, &+) }
 

@@ -4,6 +4,8 @@
 /// The lines of one probe, in order.
 public struct ProbeReport: Sendable {
   public private(set) var text: [UInt8] = []
+  /// The last that was reported.
+  public private(set) var failure: Failure?
 
   public init() {}
 
@@ -55,6 +57,7 @@ public struct ProbeReport: Sendable {
       }
     }
     add(advice: failure.advice)
+    self.failure = failure
   }
 
   public mutating func listed(_ addresses: [IPAddress]) {
@@ -86,6 +89,7 @@ public struct ProbeReport: Sendable {
       $0.append(milliseconds: after)
     }
     add(advice: failure.advice)
+    self.failure = failure
   }
 
   public mutating func spoke(_ speaker: [UInt8]?) {
@@ -95,6 +99,12 @@ public struct ProbeReport: Sendable {
         advice: "usually another port's protocol, or a proxy whose own target is not reached")
     }
     add("greet") { $0 += speaker }
+  }
+
+  public mutating func hungUp() {
+    add("greet") { $0.append("FAILED: it hangs up before a word is said") }
+    add(
+      advice: "usually a proxy or load balancer whose own target is not reached")
   }
 
   // MARK: The place it runs in
@@ -144,7 +154,7 @@ public struct ProbeReport: Sendable {
     }
   }
 
-  private mutating func warn(_ line: StaticString) {
+  public mutating func warn(_ line: StaticString) {
     text.append("warning: ")
     text.append(line)
     text.append("\n")

@@ -223,7 +223,7 @@ extension LogLine {
   /// warn. `name` is the control socket's, `code` the error number: 98 when it is taken.
   public mutating func controlUnavailable(name: [UInt8], code: Int32, at time: WallTime) {
     begin(
-      .warn, at: time, "control socket unavailable: sidecar health and status do not work here")
+      .warn, at: time, "control socket unavailable: sidecar health and status do not work yet")
     add("name", bytes: name)
     add("errno", UInt64(clamping: code))
     end()

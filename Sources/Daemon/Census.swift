@@ -5,35 +5,28 @@ import Synchronization
 
 /// The place where a worker leaves its list.
 final class Census: @unchecked Sendable {
+  /// Whose turn it is: the worker's while it is true. A worker that was too slow once still answers
+  /// the old question, and nobody looks at the list while it is written.
   private let isAsked = Atomic<Bool>(false)
-  private let isThere = Atomic<Bool>(false)
-  // Written by the worker before `isThere`, read by the supervisor after it.
   private var views: [ConnectionView] = []
 
   /// By the supervisor, who wakes the worker then.
-  func ask() {
-    isThere.store(false, ordering: .relaxed)
-    isAsked.store(true, ordering: .releasing)
-  }
+  func ask() { isAsked.store(true, ordering: .releasing) }
 
   /// By the supervisor: the list, once it is there.
-  func take() -> [ConnectionView]? { isThere.load(ordering: .acquiring) ? views : nil }
+  func take() -> [ConnectionView]? { isAsked.load(ordering: .acquiring) ? nil : views }
 
-  /// By the worker: true once for each `ask`.
-  fileprivate func takeAsked() -> Bool {
-    guard isAsked.load(ordering: .relaxed) else { return false }
-    return isAsked.exchange(false, ordering: .acquiring)
-  }
+  fileprivate var awaitsAnswer: Bool { isAsked.load(ordering: .acquiring) }
 
   fileprivate func leave(_ views: [ConnectionView]) {
     self.views = views
-    isThere.store(true, ordering: .releasing)
+    isAsked.store(false, ordering: .releasing)
   }
 }
 
 extension Worker {
   func answerCensus() {
-    guard door.census.takeAsked() else { return }
+    guard door.census.awaitsAnswer else { return }
     var oldest = OldestConnections()
     for slot in 0..<UInt32(table.slots) where table.isInUse(slot) {
       let connection = table.pointer(slot)

@@ -28,12 +28,11 @@ enum Command {
       let unknown = rest.first { !$0.equals("--target") }
       self = unknown.map { .wrong($0) } ?? .health(target: !rest.isEmpty)
     } else if first.equals("status") {
-      let unknown = rest.first { !$0.equals("--json") && !$0.equals("--watch") }
+      let json = rest.contains { $0.equals("--json") }
+      // One or the other: what is redrawn is the table.
+      let unknown = rest.first { !$0.equals(json ? "--json" : "--watch") }
       self =
-        unknown.map { .wrong($0) }
-        ?? .status(
-          json: rest.contains { $0.equals("--json") },
-          watch: rest.contains { $0.equals("--watch") })
+        unknown.map { .wrong($0) } ?? .status(json: json, watch: !json && !rest.isEmpty)
     } else if first.equals("probe") {
       let unknown = rest.first { $0.first == UInt8(ascii: "-") && !$0.equals("--greet") }
       self =
@@ -53,14 +52,16 @@ enum Command {
 }
 
 let helpText: StaticString = """
-  sidecar forwards TCP connections to a target, or sleeps until it is told to stop.
+  sidecar forwards TCP connections to a target, or sleeps until it is stopped.
 
   Usage: sidecar                run as the environment says
-         sidecar health         exit 0 if the running sidecar is up, else 1 and why;
-                                --target: and the target was reached lately
-         sidecar status         what it is doing; --json for scripts, --watch as top
+         sidecar health         exit 0 if the running sidecar is up, else 1 and
+                                why; --target: and the target was reached lately
+         sidecar status         what it is doing; --json for scripts, --watch to
+                                see it change
          sidecar probe          looks each target's name up and connects to it;
-                                HOST:PORT ... for others, --greet to see what speaks
+                                HOST:PORT ... for others, --greet to see what
+                                speaks there
          sidecar --help         this text
          sidecar --version      the release
 
@@ -87,9 +88,14 @@ let helpText: StaticString = """
                       (default), drain (end when idle) or reset
     METRICS_PORT      serve Prometheus metrics on this port (off)
     METRICS_HOST      on this address (127.0.0.1)
+    STOP_TIMEOUT      how long the platform waits after SIGTERM (30s); read by
+                      probe alone, which warns when draining takes longer
     PROBES            absorb (default): a client that leaves without a byte before
                       the target is reached costs the target nothing; or forward
   Durations: 500ms, 5s, 2m, 1h, or plain seconds.
+
+  Signals: SIGTERM and SIGINT drain, a second one ends at once; SIGUSR1 logs
+  what status shows.
 
   Exit codes: 0 stopped as asked, 64 wrong arguments, 69 cannot listen,
               71 system error at the start, 78 wrong configuration. health and

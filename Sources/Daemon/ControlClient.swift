@@ -29,10 +29,13 @@ private func ask(_ request: ControlRequest, port: UInt16) -> Answer {
     switch error {
     case .refused:
       return none("no sidecar runs here that listens on port ", port, " (LISTEN_PORT, FORWARDS)\n")
-    case .timedOut:
+    // EAGAIN: as many wait to be answered as may.
+    case .timedOut, .wouldBlock:
       return none("the sidecar on port ", port, " does not answer: it is stopped or overloaded\n")
     case .brokenPipe, .connectionReset:
-      return none("the sidecar on port ", port, " is another user's, and answers its own alone\n")
+      return none(
+        "the sidecar on port ", port,
+        " hangs up: it is another user's, which answers its own alone, or it is ending\n")
     case _:
       return none("cannot ask the sidecar on port ", port, ": errno ", UInt64(error.code), "\n")
     }

@@ -16,6 +16,8 @@ final class Operations {
 
   private var control: ReplyServer?
   private var metrics: ReplyServer?
+  /// When the control socket's name was taken: when to try again.
+  private var controlAgain: Instant?
 
   // A status that is being put together.
   private var asked: [(client: UInt64, json: Bool)] = []
@@ -29,6 +31,8 @@ final class Operations {
   /// A worker takes microseconds to look at its table, and a turn of its loop before that.
   private static let censusTime = Nanoseconds.seconds(1)
   private static let clientTime = Nanoseconds.seconds(5)
+  /// Soon enough after a predecessor that drains while this one starts.
+  private static let controlInterval = Nanoseconds.seconds(2)
 
   init(
     shared: Shared, poller: Int32, log: @escaping (LogLevel, (inout LogLine) -> Void) -> Void
@@ -41,7 +45,7 @@ final class Operations {
   // MARK: Opening
 
   /// A name that is taken keeps nothing from starting: forwarding matters more.
-  func openControl() {
+  func openControl(now: Instant) {
     let name = ControlRequest.socketName(port: shared.settings.controlPort)
     do throws(Errno) {
       control = try ReplyServer(
@@ -50,8 +54,12 @@ final class Operations {
         poller: poller, maxClients: Self.maxControlClients, time: Self.clientTime,
         admits: { socket in Self.mayAsk(socket) },
         decide: { [unowned(unsafe) self] in decideControl($0, $1) })
+      controlAgain = nil
     } catch {
-      log(.warn) { $0.controlUnavailable(name: name, code: error.code, at: .now) }
+      if controlAgain == nil {
+        log(.warn) { $0.controlUnavailable(name: name, code: error.code, at: .now) }
+      }
+      controlAgain = now + Self.controlInterval
     }
   }
 
@@ -85,10 +93,11 @@ final class Operations {
 
   /// Does what is due; returns when to be called again.
   func serve(now: Instant) -> Instant? {
+    if let again = controlAgain, again <= now { openControl(now: now) }
     control?.expire(now: now)
     metrics?.expire(now: now)
     if let ends = censusEnds { finishCensus(now, isOver: ends <= now) }
-    var next = censusEnds ?? .never
+    var next = min(censusEnds ?? .never, controlAgain ?? .never)
     if let deadline = control?.deadline { next = min(next, deadline) }
     if let deadline = metrics?.deadline { next = min(next, deadline) }
     return next == .never ? nil : next

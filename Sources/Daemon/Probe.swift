@@ -15,7 +15,8 @@ func probeQuietly(_ settings: Settings) -> Int32 {
   for forward in settings.forwards {
     var probe = Probe(settings)
     guard probe.run(forward.target, greet: false) == nil else {
-      write(probe.report.text, to: 1)
+      let cause = probe.report.failure ?? .nameServersFailed
+      write(TargetHealth.failed(forward.target, cause, ago: nil), to: 1)
       return ExitCode.unhealthy
     }
   }
@@ -25,7 +26,10 @@ func probeQuietly(_ settings: Settings) -> Int32 {
 func probe(_ words: [[UInt8]], greet: Bool) -> Int32 {
   let settings: Settings
   do throws(SettingsFaults) {
-    settings = try Settings.parse(environment)
+    settings = try Settings.parse { name in
+      // Whoever names targets needs none in the environment: nothing is missing in sleep mode.
+      words.isEmpty || ![UInt8](name).equals("MODE") ? environment(name) : [UInt8]("sleep")
+    }
   } catch {
     write(report(error), to: 1)
     return ExitCode.configuration
@@ -69,7 +73,11 @@ private func describePlace(_ settings: Settings) {
   report.limits(
     descriptors: descriptors, pipeQuotaPages: pipeQuotaPages(), cpus: usableCPUCount())
   // What ECS waits when a task definition says nothing.
-  let stopTimeout = environment("STOP_TIMEOUT").flatMap { parseDuration($0[...]) }
+  let given = environment("STOP_TIMEOUT") ?? []
+  let stopTimeout = parseDuration(given[...])
+  if !given.isEmpty && stopTimeout == nil {
+    report.warn("STOP_TIMEOUT is not a time such as 30s or 2m: 30s is taken")
+  }
   report.warnings(
     settings, descriptors: descriptors, stopTimeout: stopTimeout ?? .seconds(30))
   write(report.text, to: 1)
@@ -97,9 +105,16 @@ private struct Probe {
     guard let reached else { return .connect }
     guard greet else { return nil }
     for question in GreetingQuestion.allCases {
-      if let speaker = ask(question, reached) {
+      switch ask(question, reached) {
+      case .speaker(let speaker):
         report.spoke(speaker)
         return nil
+      case .nothing: continue
+      case .hungUp:
+        // Many servers hang up on a question that they do not understand, but none before one.
+        guard question == .nothing else { continue }
+        report.hungUp()
+        return .greet
       }
     }
     report.spoke(nil)
@@ -171,7 +186,14 @@ private struct Probe {
 
   // MARK: The greeting
 
-  private func ask(_ question: GreetingQuestion, _ endpoint: Endpoint) -> [UInt8]? {
+  private enum Answer {
+    case speaker([UInt8])
+    /// Silence, or nothing that says who it is.
+    case nothing
+    case hungUp
+  }
+
+  private func ask(_ question: GreetingQuestion, _ endpoint: Endpoint) -> Answer {
     do throws(Errno) {
       let socket = try open(endpoint, settings.connectTimeout)
       let bytes = question.bytes
@@ -179,17 +201,21 @@ private struct Probe {
         bytes.withUnsafeBytes { _ = socket.send($0.baseAddress!, count: $0.count) }
       }
       guard socket.waitUntilReadable(milliseconds: Int32(Self.greetTime.wholeMilliseconds)) else {
-        return nil
+        return .nothing
       }
       var answer = [UInt8](repeating: 0, count: 512)
       var result = Transfer.wouldBlock
       answer.withUnsafeMutableBytes {
         result = socket.receive(into: $0.baseAddress!, limit: $0.count)
       }
-      guard case .moved(let count) = result else { return nil }
-      return question.speaker(Array(answer[..<count]))
+      switch result {
+      case .moved(let count):
+        return question.speaker(Array(answer[..<count])).map { .speaker($0) } ?? .nothing
+      case .wouldBlock: return .nothing
+      case .ended, .failed: return .hungUp
+      }
     } catch {
-      return nil
+      return .hungUp
     }
   }
 }

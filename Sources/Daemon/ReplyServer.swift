@@ -44,6 +44,8 @@ final class ReplyServer {
   private var isListening = false
   /// After a shortage of descriptors: when to listen again.
   private var listensAgain: Instant?
+  /// For a client that comes when connections have taken all others: it is then that people ask.
+  private var spare = Descriptor.none
   private var lastID: UInt64 = 0
   private let buffer: UnsafeMutableRawPointer
 
@@ -52,6 +54,7 @@ final class ReplyServer {
   private static let maxDiscarded = 64 * 1_024
   /// A flood of clients must not keep the thread from its other work.
   private static let acceptsAtOnce = 32
+  private static let pauseTime = Nanoseconds.milliseconds(100)
 
   /// Whether a client that has connected may ask; and, by its number, what to do about what it
   /// asks.
@@ -74,6 +77,7 @@ final class ReplyServer {
     self.decide = decide
     clients = (0..<maxClients).map { _ in nil }
     buffer = .allocate(byteCount: Self.bufferBytes, alignment: 16)
+    spare = try .spare()
     try listen()
   }
 
@@ -109,13 +113,13 @@ final class ReplyServer {
   }
 
   func expire(now: Instant) {
-    if let again = listensAgain, again <= now {
-      listensAgain = nil
-      resume()
-    }
     for index in clients.indices {
       if let client = clients[index], client.deadline <= now { remove(index) }
     }
+    if spare.number < 0 { do throws(Errno) { spare = try .spare() } catch {} }
+    guard let again = listensAgain, again <= now else { return }
+    listensAgain = spare.number < 0 ? now + Self.pauseTime : nil
+    resume()
   }
 
   /// The answer to a client that was to get it later, if it still waits.
@@ -145,7 +149,7 @@ final class ReplyServer {
       } catch {
         // Out of descriptors: whoever waits is still there in a moment.
         pause()
-        listensAgain = now + .milliseconds(100)
+        listensAgain = now + Self.pauseTime
         return
       }
     }
@@ -161,6 +165,16 @@ final class ReplyServer {
   }
 
   private func next() throws(Errno) -> Socket? {
+    do throws(Errno) {
+      return try acceptOne()
+    } catch {
+      guard spare.number >= 0, Failure(error).isShortage else { throw error }
+      spare = .none
+      return try acceptOne()
+    }
+  }
+
+  private func acceptOne() throws(Errno) -> Socket? {
     guard isLocal else {
       return try listener.socket.accept().map { Socket(owning: $0.number) }
     }

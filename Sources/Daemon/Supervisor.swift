@@ -42,7 +42,7 @@ final class Supervisor {
   func openOperations(metrics: Listener?) throws(Errno) {
     let operations = Operations(shared: shared, poller: poller.number) { [self] in report($0, $1) }
     self.operations = operations
-    operations.openControl()
+    operations.openControl(now: .now)
     if let metrics { try operations.openMetrics(metrics) }
   }
 

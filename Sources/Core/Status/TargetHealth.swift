@@ -31,16 +31,25 @@ public enum TargetHealth: Equatable, Sendable {
     case .reached: return [UInt8](ControlRequest.ok)
     case .unknown: return [UInt8](ControlRequest.unknown)
     case .failed(let forward, let ago, let cause):
-      var text = [UInt8]("target ")
-      text.append(targets[forward])
-      text.append(" not reached ")
-      text.append(span: ago)
-      text.append(" ago: ")
-      text.append(cause.name)
-      text.append(": ")
-      text.append(cause.advice)
-      text.append("\n")
-      return text
+      return Self.failed(targets[forward], cause, ago: ago)
     }
+  }
+
+  /// What is wrong, in one line. Without `ago` it was tried just now.
+  public static func failed(_ target: Target, _ cause: Failure, ago: Nanoseconds?) -> [UInt8] {
+    var text = [UInt8]("target ")
+    text.append(target)
+    text.append(" not reached")
+    if let ago {
+      text.append(" ")
+      text.append(span: ago)
+      text.append(" ago")
+    }
+    text.append(": ")
+    text.append(cause.name)
+    text.append(": ")
+    text.append(cause.advice)
+    text.append("\n")
+    return text
   }
 }

@@ -20,8 +20,8 @@ public enum TerminalScreen {
       if line.count < columns { frame.append("\u{1b}[K") }
       row += 1
     }
-    // Whatever is below.
-    frame.append("\u{1b}[J")
+    // Whatever is below: from the next line on, because a full line's last letter would go too.
+    if row < rows { frame.append(row > 0 ? "\r\n\u{1b}[J" : "\u{1b}[J") }
     return frame
   }
 }
