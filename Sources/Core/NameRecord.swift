@@ -195,6 +195,7 @@ public struct NameRecord: Sendable {
     } else if findings.contains(.failed) {
       counts.count(.nameServersFailed)
       if isGoodEnough(now) {
+        tellOutage(lookup, now)
         useStale(lookup, now)
       } else {
         fail(.nameServersFailed, nil, lookup, now)
@@ -250,13 +251,16 @@ public struct NameRecord: Sendable {
     !good.addresses.isEmpty && now < good.freshUntil + rules.staleLimit
   }
 
+  /// Once, until somebody answers again. A lookup that is only slow is not worth a line.
+  private mutating func tellOutage(_ lookup: Lookup, _ now: Instant) {
+    guard !isInOutage else { return }
+    isInOutage = true
+    words = lookup.words
+    events.append(.stale(since: now - good.startedAt))
+  }
+
   private mutating func useStale(_ lookup: Lookup, _ now: Instant) {
     counts.stale += 1
-    if !isInOutage {
-      isInOutage = true
-      words = lookup.words
-      events.append(.stale(since: now - good.startedAt))
-    }
     var stale = good
     stale.isStale = true
     stale.startedAt = lookup.startedAt
