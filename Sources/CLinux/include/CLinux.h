@@ -94,7 +94,12 @@ int32_t linux_close(int32_t descriptor);
 int64_t linux_read(int32_t descriptor, void *bytes, size_t capacity);
 int64_t linux_write(int32_t descriptor, const void *bytes, size_t count);
 int32_t linux_open_to_read(const char *path);
-int64_t linux_modification_nanoseconds(const char *path);
+struct linux_file_stamp {
+    int64_t modified_nanoseconds;
+    int64_t size;
+    uint64_t inode;
+};
+int32_t linux_file_stamp(const char *path, struct linux_file_stamp *stamp);
 int32_t linux_event_counter(int32_t blocking);
 // Raises the soft descriptor limit to the hard one; the limit in force.
 int64_t linux_raise_descriptor_limit(void);
