@@ -363,10 +363,14 @@ int32_t linux_terminal_size(int32_t descriptor, int32_t *columns, int32_t *rows)
     return 0;
 }
 
-int64_t linux_modification_nanoseconds(const char *path) {
+int32_t linux_file_stamp(const char *path, struct linux_file_stamp *stamp) {
     struct stat status;
     if (stat(path, &status) < 0) return -errno;
-    return (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+    stamp->modified_nanoseconds =
+        (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+    stamp->size = status.st_size;
+    stamp->inode = status.st_ino;
+    return 0;
 }
 
 int32_t linux_event_counter(int32_t blocking) {

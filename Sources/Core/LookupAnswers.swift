@@ -52,8 +52,9 @@ extension Lookup {
       }
       return
     }
-    // A server that could not find out may next time; any other would say the same again.
-    exchanges[slot].isOver = fault != .serverFailure
+    // A server that could not find out may next time, and what cannot be read may not be from it:
+    // its answer may still come. Any other would say the same again.
+    exchanges[slot].isOver = fault != .serverFailure && fault != .malformed
     giveUp(slot, .fault(fault), now, &servers)
   }
 

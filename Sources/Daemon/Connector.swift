@@ -78,7 +78,9 @@ extension Worker {
       switch dialing.race!.next(now: now) {
       case .connect(let address):
         if attempt(slot, connection, dialing, address) { return }
-      case .dropOldest: dialing.remove(at: 0)
+      case .dropOldest:
+        names.penalties.add(dialing.attempts[0].endpoint.address, now: now)
+        dialing.remove(at: 0)
       case .lookUp(let since): dialing.awaits = .answer(since: since)
       case .wait(let until): return timers.set(TimerKey.connection(slot), until)
       case .giveUp(let failure): return giveUp(slot, connection, failure)

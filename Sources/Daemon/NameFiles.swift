@@ -19,8 +19,8 @@ struct NameFiles {
 
   private let confPath: [UInt8]
   private let port: UInt16
-  private var confTime: Int64?
-  private var hostsTime: Int64?
+  private var confStamp: FileStamp?
+  private var hostsStamp: FileStamp?
   private var checkConf = Instant(nanoseconds: .min)
   private var checkHosts = Instant(nanoseconds: .min)
 
@@ -34,7 +34,7 @@ struct NameFiles {
     if checkHosts <= now {
       checkHosts = now + Self.hostsInterval
       let path = [UInt8]("/etc/hosts")
-      switch contents(path, changedSince: &hostsTime) {
+      switch contents(path, changedSince: &hostsStamp) {
       case .same: break
       case .missing: hosts = HostsFile([])
       case .bytes(let bytes): hosts = HostsFile(bytes)
@@ -42,7 +42,7 @@ struct NameFiles {
     }
     guard checkConf <= now else { return nil }
     checkConf = now + Self.confInterval
-    switch contents(confPath, changedSince: &confTime) {
+    switch contents(confPath, changedSince: &confStamp) {
     case .same: return nil
     case .missing:
       use(ResolvConf([], port: port))
@@ -67,11 +67,10 @@ struct NameFiles {
   }
 
   /// The file's bytes, unless it has not changed. `known` is nil before it was first looked at.
-  private func contents(_ path: [UInt8], changedSince known: inout Int64?) -> Contents {
-    // A file that is not there has a time of its own, too.
-    let time = modificationTime(path) ?? .min
-    guard time != known else { return .same }
-    known = time
+  private func contents(_ path: [UInt8], changedSince known: inout FileStamp?) -> Contents {
+    let stamp = FileStamp(of: path)
+    guard stamp != known else { return .same }
+    known = stamp
     return readFile(path, limit: Self.maxFileBytes).map { .bytes($0) } ?? .missing
   }
 }

@@ -21,11 +21,31 @@ public func readFile(_ path: [UInt8], limit: Int) -> [UInt8]? {
   return bytes
 }
 
-/// When a file was last changed (stat(2), st_mtim), in nanoseconds since 1970; nil when there is
-/// none.
-public func modificationTime(_ path: [UInt8]) -> Int64? {
-  let time = withCString(path) { linux_modification_nanoseconds($0) }
-  return time >= 0 ? time : nil
+/// What tells one version of a file from the next (stat(2)). Its time alone does not: it moves in
+/// steps of some milliseconds.
+public struct FileStamp: Equatable, Sendable {
+  /// Nanoseconds since 1970.
+  public var modified: Int64
+  public var bytes: Int64
+  public var inode: UInt64
+
+  /// The stamp of a file that is not there.
+  public static let missing = FileStamp(modified: .min, bytes: 0, inode: 0)
+
+  /// `missing` when the file is not there, or cannot be asked about.
+  public init(of path: [UInt8]) {
+    var raw = linux_file_stamp()
+    let result = withCString(path) { linux_file_stamp($0, &raw) }
+    self = .missing
+    guard result == 0 else { return }
+    (modified, bytes, inode) = (raw.modified_nanoseconds, raw.size, raw.inode)
+  }
+
+  private init(modified: Int64, bytes: Int64, inode: UInt64) {
+    self.modified = modified
+    self.bytes = bytes
+    self.inode = inode
+  }
 }
 
 /// write(2), all of it, waiting as long as the reader takes.

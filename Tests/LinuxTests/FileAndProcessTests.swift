@@ -57,15 +57,29 @@ func threadSleeps(named name: String) -> Bool {
   @Test func aMissingFileIsNil() {
     let missing = Array("/nonexistent/file".utf8)
     #expect(readFile(missing, limit: 10) == nil)
-    #expect(modificationTime(missing) == nil)
+    #expect(FileStamp(of: missing) == .missing)
   }
 
   @Test func aModificationTimeIsExactToTheNanosecond() throws {
     let file = try TemporaryFile([1])
     let time = timespec(tv_sec: 1_234_567_890, tv_nsec: 123_456_789)
     #expect(utimensat(AT_FDCWD, file.name, [time, time], 0) == 0)
-    let modified = modificationTime(file.path)
-    #expect(modified == 1_234_567_890_123_456_789)
+    #expect(FileStamp(of: file.path).modified == 1_234_567_890_123_456_789)
+  }
+
+  /// As when a file is replaced within the step of a few milliseconds in which file times move.
+  @Test func anotherFileOfTheSameTimeHasAnotherStamp() throws {
+    let file = try TemporaryFile([1])
+    let other = try TemporaryFile([1])
+    let longer = try TemporaryFile([1, 2])
+    let time = timespec(tv_sec: 1_234_567_890, tv_nsec: 0)
+    for name in [file.name, other.name, longer.name] {
+      #expect(utimensat(AT_FDCWD, name, [time, time], 0) == 0)
+    }
+    let stamp = FileStamp(of: file.path)
+    #expect(stamp == FileStamp(of: file.path))
+    #expect(stamp != FileStamp(of: other.path))
+    #expect(stamp.bytes == 1 && FileStamp(of: longer.path).bytes == 2)
   }
 
   @Test func writingWaitsForALateReader() throws {

@@ -107,7 +107,12 @@ int32_t linux_wait_readable(int32_t descriptor, int32_t milliseconds);
 // Descriptors that are open now.
 int32_t linux_count_descriptors(void);
 int32_t linux_terminal_size(int32_t descriptor, int32_t *columns, int32_t *rows);
-int64_t linux_modification_nanoseconds(const char *path);
+struct linux_file_stamp {
+    int64_t modified_nanoseconds;
+    int64_t size;
+    uint64_t inode;
+};
+int32_t linux_file_stamp(const char *path, struct linux_file_stamp *stamp);
 int32_t linux_event_counter(int32_t blocking);
 // Raises the soft descriptor limit to the hard one; the limit in force.
 int64_t linux_raise_descriptor_limit(void);

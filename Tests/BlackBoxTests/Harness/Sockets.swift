@@ -19,6 +19,7 @@ func checked(_ operation: String, _ result: some SignedInteger) throws -> Int {
 enum Loopback: String, Sendable {
   case ipv4 = "127.0.0.1"
   case otherIPv4 = "127.0.0.2"
+  case thirdIPv4 = "127.0.0.3"
   case ipv6 = "::1"
   /// Both families at once: the IPv6 wildcard address without IPV6_V6ONLY.
   case dual = "::"
@@ -31,11 +32,16 @@ enum Loopback: String, Sendable {
   /// Where a listener gets clients of every family that this machine speaks.
   static let everywhere: Loopback = hasIPv6 ? .dual : .ipv4
 
-  fileprivate var isIPv4: Bool { self == .ipv4 || self == .otherIPv4 }
-  fileprivate var family: Int32 { isIPv4 ? AF_INET : AF_INET6 }
+  fileprivate var isIPv4: Bool {
+    switch self {
+    case .ipv4, .otherIPv4, .thirdIPv4: true
+    case .ipv6, .dual: false
+    }
+  }
+  var family: Int32 { isIPv4 ? AF_INET : AF_INET6 }
 
   /// Calls `body` with this address and `port` as the kernel wants them.
-  fileprivate func withAddress(
+  func withAddress(
     port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32
   ) -> Int32 {
     var storage = sockaddr_storage()
