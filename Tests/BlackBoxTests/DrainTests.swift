@@ -154,8 +154,8 @@ struct DrainTests {
     }
   }
 
-  /// The connect has succeeded, and the daemon has not seen it yet when it is told to cut: the target
-  /// must not take that for an orderly end.
+  /// The connect has succeeded, and the daemon has not seen it yet when it is told to cut: the
+  /// target must not take that for an orderly end.
   @Test func aCutDuringTheConnectIsAReset() throws {
     let target = try Target()
     try target.goSilent()
