@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -25,7 +26,10 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,6 +40,7 @@ _Static_assert(LINUX_EDGE_TRIGGERED == (uint32_t)EPOLLET, "epoll bits");
 _Static_assert((uint32_t)LINUX_EXCLUSIVE == EPOLLEXCLUSIVE, "epoll bits");
 _Static_assert(LINUX_SIGHUP == SIGHUP && LINUX_SIGINT == SIGINT, "signal numbers");
 _Static_assert(LINUX_SIGTERM == SIGTERM && LINUX_SIGCHLD == SIGCHLD, "signal numbers");
+_Static_assert(LINUX_SIGUSR1 == SIGUSR1, "signal numbers");
 
 #define OR_ERRNO(call) ({ __typeof__(call) result_ = (call); result_ < 0 ? -errno : result_; })
 #define RETRIED(call) ({ \
@@ -209,6 +214,45 @@ int32_t linux_send_state(int32_t socket, struct linux_send_state *state) {
     return 0;
 }
 
+// Control sockets: abstract names (unix(7)), which leave no file behind.
+
+static socklen_t abstract_name(const void *name, size_t length, struct sockaddr_un *out) {
+    memset(out, 0, sizeof *out);
+    out->sun_family = AF_UNIX;
+    if (length > sizeof out->sun_path - 1) length = sizeof out->sun_path - 1;
+    memcpy(out->sun_path + 1, name, length);
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
+}
+
+int32_t linux_local_socket(void) {
+    return OR_ERRNO(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
+int32_t linux_local_bind(int32_t socket, const void *name, size_t length) {
+    struct sockaddr_un address;
+    socklen_t size = abstract_name(name, length, &address);
+    return OR_ERRNO(bind(socket, (struct sockaddr *)&address, size));
+}
+
+int32_t linux_local_connect(int32_t socket, const void *name, size_t length) {
+    struct sockaddr_un address;
+    socklen_t size = abstract_name(name, length, &address);
+    return OR_ERRNO(connect(socket, (struct sockaddr *)&address, size));
+}
+
+int32_t linux_local_accept(int32_t listener) {
+    return RETRIED(accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
+}
+
+int32_t linux_peer_user(int32_t socket) {
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) return -errno;
+    return (int32_t)peer.uid;
+}
+
+int32_t linux_user(void) { return (int32_t)geteuid(); }
+
 // Pipes and splice.
 
 int32_t linux_pipe(int32_t *output, int32_t *input) {
@@ -283,6 +327,42 @@ int64_t linux_write(int32_t descriptor, const void *bytes, size_t count) {
 
 int32_t linux_open_to_read(const char *path) { return RETRIED(open(path, O_RDONLY | O_CLOEXEC)); }
 
+int32_t linux_wait_readable(int32_t descriptor, int32_t milliseconds) {
+    struct pollfd one = {.fd = descriptor, .events = POLLIN};
+    return RETRIED(poll(&one, 1, milliseconds));
+}
+
+int32_t linux_count_descriptors(void) {
+    int folder = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct rlimit limit;
+    // None is left for the folder itself: every number below the limit is taken.
+    if (folder < 0 && errno == EMFILE && getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        return (int32_t)limit.rlim_cur;
+    if (folder < 0) return -errno;
+    // struct linux_dirent64 (getdents64(2)): an inode, an offset, a length, a type, a name.
+    char entries[4096];
+    int32_t count = -1; // the folder's own
+    ssize_t got;
+    while ((got = syscall(SYS_getdents64, folder, entries, sizeof entries)) > 0) {
+        for (ssize_t at = 0; at < got;) {
+            unsigned short length;
+            memcpy(&length, entries + at + 16, sizeof length);
+            if (entries[at + 19] != '.') count += 1;
+            at += length;
+        }
+    }
+    close(folder);
+    return count;
+}
+
+int32_t linux_terminal_size(int32_t descriptor, int32_t *columns, int32_t *rows) {
+    struct winsize size;
+    if (ioctl(descriptor, TIOCGWINSZ, &size) < 0) return -errno;
+    *columns = size.ws_col;
+    *rows = size.ws_row;
+    return 0;
+}
+
 int32_t linux_file_stamp(const char *path, struct linux_file_stamp *stamp) {
     struct stat status;
     if (stat(path, &status) < 0) return -errno;
@@ -317,6 +397,7 @@ int32_t linux_signals(void) {
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGUSR1);
     int error = pthread_sigmask(SIG_BLOCK, &set, NULL);
     if (error != 0) return -error;
     return OR_ERRNO(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));

@@ -90,7 +90,8 @@ private struct DNSRecords {
         return .addresses(unique, ttl: ttl)
       }
       guard let alias = aliases.first(where: { $0.owner == owner }) else {
-        return .noAddress(ttl: negativeTTL)
+        // Addresses of somebody else alone do not say that this name has none.
+        return addresses.isEmpty ? .noAddress(ttl: negativeTTL) : .fault(.malformed)
       }
       ttl = min(ttl, alias.ttl)
       owner = alias.target

@@ -2,20 +2,24 @@
 // TARGET_PORT, or the list in FORWARDS.
 
 extension SettingsParser {
-  mutating func listenAddress() -> IPAddress? {
-    guard let text = text(.listenHost) else { return nil }
+  /// The address to listen on that `host` gives; `otherwise` says what holds without it.
+  mutating func listenAddress(
+    _ host: Variable, _ port: Variable, _ otherwise: StaticString
+  ) -> IPAddress? {
+    guard let text = text(host) else { return nil }
     var expected = [UInt8]("expected an IP address")
     if let address = parseAddress(text) {
       guard address.isMulticast || address.isIPv6LinkLocal else { return address }
       expected.append((address.isMulticast ? TextFault.multicast : .linkLocal).reason)
     } else {
-      expected.append("; leave it out to listen on all addresses")
+      expected.append("; leave it out to listen on ")
+      expected.append(otherwise)
       if let meant = hostMeant(by: text, isForListening: true) {
         expected.append(", or write ")
-        appendVariables(.listenHost, .listenPort, meant, to: &expected)
+        appendVariables(host, port, meant, to: &expected)
       }
     }
-    fault(.listenHost, expected)
+    fault(host, expected)
     return nil
   }
 

@@ -8,6 +8,8 @@ public struct Limits: Equatable, Sendable {
   /// What MAX_CONNECTIONS asked for, when the descriptor limit allows less.
   public let loweredFrom: Int?
   public let pipesPerWorker: Int
+  /// RLIMIT_NOFILE.
+  public let descriptors: Int
 
   /// Standard streams, pollers, counters, listeners, and a rest for files that are read.
   static let reservedDescriptors = 32
@@ -24,6 +26,7 @@ public struct Limits: Equatable, Sendable {
   public init(
     settings: Settings, descriptors: Int, cpus: Int, pipeQuotaPages: Int, pipeBytes: Int
   ) {
+    self.descriptors = descriptors
     workers = settings.workers ?? max(1, min(cpus, 64))
     let free = max(
       2, descriptors - Self.reservedDescriptors - settings.forwards.count - 2 * workers)

@@ -3,7 +3,7 @@
 
 extension Lookup {
   /// A message for this slot. Returns how it was taken, for the log.
-  mutating func receive(
+  public mutating func receive(
     _ message: [UInt8], slot: Int, now: Instant, servers: inout NameServers
   ) -> DNSReply {
     let (family, server) = parts(slot)
@@ -59,7 +59,7 @@ extension Lookup {
   }
 
   /// The exchange broke: an error of its socket, or the end of a TCP answer.
-  mutating func fail(
+  public mutating func fail(
     _ slot: Int, _ word: ServerWord, now: Instant, servers: inout NameServers
   ) {
     guard questions[parts(slot).family.rawValue].finding == nil else { return }
@@ -94,12 +94,12 @@ extension Lookup {
   // MARK: What there is to see
 
   /// Nil while the family has none.
-  func finding(of family: Family) -> Finding? { questions[family.rawValue].finding }
+  public func finding(of family: Family) -> Finding? { questions[family.rawValue].finding }
 
   func foundAt(_ family: Family) -> Instant { questions[family.rawValue].foundAt }
 
   /// Whether any of the names that were tried exists.
-  var someNameExists: Bool {
+  public var someNameExists: Bool {
     sawNoAddress || questions.contains { if case .noAddress? = $0.finding { true } else { false } }
   }
 
@@ -124,7 +124,7 @@ extension Lookup {
 
   /// What each server said last, in the order in which they were asked; where the families differ,
   /// the word that kept the lookup from its end.
-  var words: [(server: Endpoint, word: ServerWord)] {
+  public var words: [(server: Endpoint, word: ServerWord)] {
     order.compactMap { server in
       let ipv4 = exchanges[slot(.ipv4, server)].word
       let ipv6 = exchanges[slot(.ipv6, server)].word

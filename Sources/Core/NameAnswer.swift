@@ -23,6 +23,20 @@ public struct NameAnswer: Equatable, Sendable {
   public func isUsable(now: Instant) -> Bool { now < usableUntil }
 }
 
+extension NameAnswer {
+  /// The addresses of all families that were found, for as long as the first of them holds.
+  init(_ lookup: Lookup) {
+    startedAt = lookup.startedAt
+    freshUntil = .never
+    for family in Family.allCases {
+      guard case .addresses(let found, let ttl)? = lookup.finding(of: family) else { continue }
+      addresses += found
+      let seconds = max(NameRules.leastTTL, min(Int64(ttl), NameRules.greatestTTL))
+      freshUntil = min(freshUntil, lookup.foundAt(family) + .seconds(seconds))
+    }
+  }
+}
+
 /// What there is to tell people of a name.
 public enum NameEvent: Equatable, Sendable {
   /// `before` is empty the first time. `unsaid` changes were not told, because there were many.

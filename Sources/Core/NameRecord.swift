@@ -24,6 +24,7 @@ public struct NameRecord: Sendable {
 
   public private(set) var answer = NameAnswer()
   public private(set) var lookup: Lookup?
+  public private(set) var counts = NameCounts()
   /// The addresses of the last two whole answers.
   public private(set) var lasting: [IPAddress] = []
 
@@ -171,7 +172,7 @@ public struct NameRecord: Sendable {
       let early = lookup.foundAt(family) + NameRules.resolutionDelay
       if early <= now {
         hasPublishedEarly = true
-        adopt(found(in: lookup), isWhole: false, now)
+        adopt(NameAnswer(lookup), isWhole: false, now)
         return nil
       }
       wake = min(wake, early)
@@ -187,33 +188,23 @@ public struct NameRecord: Sendable {
     guard let lookup else { return }
     let findings = Family.allCases.map { lookup.finding(of: $0)! }
     abandon()
-    let found = found(in: lookup)
+    let found = NameAnswer(lookup)
     if !found.addresses.isEmpty {
+      counts.resolved += 1
       adopt(found, isWhole: !findings.contains(.failed), now)
     } else if findings.contains(.failed) {
+      counts.count(.nameServersFailed)
       if isGoodEnough(now) {
+        tellOutage(lookup, now)
         useStale(lookup, now)
       } else {
         fail(.nameServersFailed, nil, lookup, now)
       }
     } else {
       let failure: Failure = lookup.someNameExists ? .nameWithoutAddress : .nameNotFound
+      counts.count(failure)
       fail(failure, findings.compactMap { $0.negativeTTL }.min(), lookup, now)
     }
-  }
-
-  /// The addresses of all families that were found, for as long as the first of them holds.
-  private func found(in lookup: Lookup) -> NameAnswer {
-    var found = NameAnswer()
-    found.startedAt = lookup.startedAt
-    found.freshUntil = .never
-    for family in Family.allCases {
-      guard case .addresses(let addresses, let ttl)? = lookup.finding(of: family) else { continue }
-      found.addresses += addresses
-      let seconds = max(NameRules.leastTTL, min(Int64(ttl), NameRules.greatestTTL))
-      found.freshUntil = min(found.freshUntil, lookup.foundAt(family) + .seconds(seconds))
-    }
-    return found
   }
 
   private mutating func adopt(_ found: NameAnswer, isWhole: Bool, _ now: Instant) {
@@ -231,6 +222,7 @@ public struct NameRecord: Sendable {
     let isKnown = found.addresses.allSatisfy { told.contains($0) }
     let isComplete = told.allSatisfy { found.addresses.contains($0) }
     if !isKnown || (isWhole && !isComplete) {
+      if !told.isEmpty { counts.changes += 1 }
       if let unsaid = saying.admitChange(now) {
         events.append(.changed(from: told, to: found.addresses, unsaid: unsaid))
       }
@@ -259,12 +251,16 @@ public struct NameRecord: Sendable {
     !good.addresses.isEmpty && now < good.freshUntil + rules.staleLimit
   }
 
+  /// Once, until somebody answers again. A lookup that is only slow is not worth a line.
+  private mutating func tellOutage(_ lookup: Lookup, _ now: Instant) {
+    guard !isInOutage else { return }
+    isInOutage = true
+    words = lookup.words
+    events.append(.stale(since: now - good.startedAt))
+  }
+
   private mutating func useStale(_ lookup: Lookup, _ now: Instant) {
-    if !isInOutage {
-      isInOutage = true
-      words = lookup.words
-      events.append(.stale(since: now - good.startedAt))
-    }
+    counts.stale += 1
     var stale = good
     stale.isStale = true
     stale.startedAt = lookup.startedAt

@@ -73,6 +73,17 @@ public struct Relay: Sendable {
     source == .client ? toUpstream.holdsStash : toClient.holdsStash
   }
 
+  /// How it looks from outside.
+  public var viewState: ConnectionView.State {
+    if failedEnd != nil || wasAborted { return .ending }
+    switch (toUpstream.isOver, toClient.isOver) {
+    case (false, false): return .open
+    case (true, false): return .clientEnded
+    case (false, true): return .targetEnded
+    case (true, true): return .ending
+    }
+  }
+
   // MARK: What happened
 
   public mutating func beginTurn(_ rules: FlowRules) {

@@ -210,8 +210,38 @@ extension LogLine {
   }
 }
 
+// What operators ask for.
+extension LogLine {
+  /// info: one line of the status table.
+  public mutating func statusLine(_ text: [UInt8], at time: WallTime) {
+    beginMessage(.info, at: time)
+    text.withUnsafeBufferPointer { addToMessage($0) }
+    endMessage()
+    end()
+  }
+
+  /// warn. `name` is the control socket's, `code` the error number: 98 when it is taken.
+  public mutating func controlUnavailable(name: [UInt8], code: Int32, at time: WallTime) {
+    begin(
+      .warn, at: time, "control socket unavailable: sidecar health and status do not work yet")
+    add("name", bytes: name)
+    add("errno", UInt64(clamping: code))
+    end()
+  }
+}
+
 // Limits.
 extension LogLine {
+  /// info, at most once an hour.
+  public mutating func churnNoticed(_ churn: ChurnWatch.Finding, at time: WallTime) {
+    begin(
+      .info, at: time,
+      "many short connections: a connection pool in the application would spare the target most")
+    add("per_minute", UInt64(clamping: churn.perMinute))
+    add("median_below_ms", UInt64(clamping: churn.medianBelow))
+    end()
+  }
+
   /// warn
   public mutating func linesLost(_ lost: UInt64, at time: WallTime) {
     begin(.warn, at: time, "log lines lost")

@@ -47,6 +47,11 @@ public struct Settings: Equatable, Sendable {
   /// How long the last good addresses of a name stand in when no name server answers.
   public var staleLimit = Nanoseconds.seconds(600)
   public var onTargetChange = ChangePolicy.keep
+  /// Nil: no metrics page.
+  public var metricsPort: UInt16?
+  public var metricsAddress = IPAddress(ipv4: 0x7f00_0001)
+  /// LISTEN_PORT, or the first of FORWARDS, in sleep mode too: names the control socket.
+  public var controlPort: UInt16 = 8080
   public var transfer = TransferPolicy.automatic
   /// Where name servers are listed, and the port they are asked at: switches for tests.
   public var resolvConf = [UInt8]("/etc/resolv.conf")

@@ -5,7 +5,7 @@
 enum Variable: Int, CaseIterable {
   case mode, listenHost, listenPort, targetHost, targetPort, forwards, logLevel, logFormat
   case connectTimeout, idleTimeout, peerTimeout, drainDelay, drainTimeout, maxConnections, workers
-  case staleLimit, onTargetChange, probes, transfer, resolvConf, dnsPort
+  case staleLimit, onTargetChange, probes, metricsPort, metricsHost, transfer, resolvConf, dnsPort
 
   var name: StaticString {
     switch self {
@@ -27,6 +27,8 @@ enum Variable: Int, CaseIterable {
     case .staleLimit: "STALE_LIMIT"
     case .onTargetChange: "ON_TARGET_CHANGE"
     case .probes: "PROBES"
+    case .metricsPort: "METRICS_PORT"
+    case .metricsHost: "METRICS_HOST"
     case .transfer: "SIDECAR_TRANSFER"
     case .resolvConf: "SIDECAR_RESOLV_CONF"
     case .dnsPort: "SIDECAR_DNS_PORT"
@@ -59,10 +61,15 @@ struct SettingsParser {
     var settings = Settings()
     let mode = choice(.mode, ["proxy", "sleep"])
     settings.mode = mode == 1 ? .sleep : .proxy
-    settings.listenAddress = listenAddress()
+    settings.listenAddress = listenAddress(.listenHost, .listenPort, "all addresses")
     // With an unknown mode, nobody can say whether a target is missing.
     let needsTarget = settings.mode == .proxy && (mode != nil || !isSet(.mode))
     settings.forwards = forwards(needsTarget: needsTarget, listenAddress: settings.listenAddress)
+    settings.controlPort =
+      settings.forwards.first?.listenPort
+      ?? parseDecimal(values[Variable.listenPort.rawValue][...]).flatMap { UInt16(exactly: $0) }
+      ?? settings.controlPort
+    readMetrics(into: &settings)
     if let level = choice(.logLevel, LogLevel.allCases.map { $0.name }) {
       settings.logLevel = LogLevel.allCases[level]
     }
@@ -84,6 +91,17 @@ struct SettingsParser {
     if let path = text(.resolvConf) { settings.resolvConf = [UInt8](path) }
     if let port = number(.dnsPort, portRange) { settings.dnsPort = UInt16(port) }
     return settings
+  }
+
+  private mutating func readMetrics(into settings: inout Settings) {
+    if let address = listenAddress(.metricsHost, .metricsPort, "127.0.0.1 alone") {
+      settings.metricsAddress = address
+    }
+    guard let port = number(.metricsPort, portRange, "a port") else { return }
+    settings.metricsPort = UInt16(port)
+    if settings.forwards.contains(where: { UInt64($0.listenPort) == port }) {
+      fault(.metricsPort, [UInt8]("expected a port that is not forwarded"))
+    }
   }
 
   private mutating func readTimes(into settings: inout Settings) {

@@ -105,6 +105,7 @@ extension Worker {
   }
 
   private func adopt(_ socket: consuming Socket, _ endpoint: Endpoint, _ forward: UInt16) {
+    door.counters.add(1, to: Count.accepted, of: forward)
     let slot = table.insert(
       Connection(
         client: socket, id: shared.nextID(), endpoint: endpoint, forward: forward, now: now))

@@ -4,30 +4,64 @@ import Linux
 
 enum Command {
   case serve, help, version
+  case health(target: Bool)
+  case status(json: Bool, watch: Bool)
+  /// The targets to probe, or none for the configured ones.
+  case probe([[UInt8]], greet: Bool)
   case wrong([UInt8])
 
   init(_ count: Int32, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) {
-    guard count > 1, let first = arguments[1] else {
+    var words: [[UInt8]] = []
+    for index in 1..<max(1, Int(count)) {
+      if let word = arguments[index] { words.append(bytes(ofCString: word)) }
+    }
+    self.init(words)
+  }
+
+  init(_ words: [[UInt8]]) {
+    guard let first = words.first else {
       self = .serve
       return
     }
-    let word = bytes(ofCString: first)
-    if count > 2, let second = arguments[2] {
-      self = .wrong(bytes(ofCString: second))
-    } else if word.equals("--help") || word.equals("-h") {
+    let rest = words.dropFirst()
+    if first.equals("health") {
+      let unknown = rest.first { !$0.equals("--target") }
+      self = unknown.map { .wrong($0) } ?? .health(target: !rest.isEmpty)
+    } else if first.equals("status") {
+      let json = rest.contains { $0.equals("--json") }
+      // One or the other: what is redrawn is the table.
+      let unknown = rest.first { !$0.equals(json ? "--json" : "--watch") }
+      self =
+        unknown.map { .wrong($0) } ?? .status(json: json, watch: !json && !rest.isEmpty)
+    } else if first.equals("probe") {
+      let unknown = rest.first { $0.first == UInt8(ascii: "-") && !$0.equals("--greet") }
+      self =
+        unknown.map { .wrong($0) }
+        ?? .probe(
+          rest.filter { !$0.equals("--greet") }, greet: rest.contains { $0.equals("--greet") })
+    } else if let second = rest.first {
+      self = .wrong(second)
+    } else if first.equals("--help") || first.equals("-h") {
       self = .help
-    } else if word.equals("--version") {
+    } else if first.equals("--version") {
       self = .version
     } else {
-      self = .wrong(word)
+      self = .wrong(first)
     }
   }
 }
 
 let helpText: StaticString = """
-  sidecar forwards TCP connections to a target, or sleeps until it is told to stop.
+  sidecar forwards TCP connections to a target, or sleeps until it is stopped.
 
   Usage: sidecar                run as the environment says
+         sidecar health         exit 0 if the running sidecar is up, else 1 and
+                                why; --target: and the target was reached lately
+         sidecar status         what it is doing; --json for scripts, --watch to
+                                see it change
+         sidecar probe          looks each target's name up and connects to it;
+                                HOST:PORT ... for others, --greet to see what
+                                speaks there
          sidecar --help         this text
          sidecar --version      the release
 
@@ -52,11 +86,19 @@ let helpText: StaticString = """
                       no name server answers (10m)
     ON_TARGET_CHANGE  connections to an address that the name has no more: keep
                       (default), drain (end when idle) or reset
+    METRICS_PORT      serve Prometheus metrics on this port (off)
+    METRICS_HOST      on this address (127.0.0.1)
+    STOP_TIMEOUT      how long the platform waits after SIGTERM (30s); read by
+                      probe alone, which warns when draining takes longer
     PROBES            absorb (default): a client that leaves without a byte before
                       the target is reached costs the target nothing; or forward
   Durations: 500ms, 5s, 2m, 1h, or plain seconds.
 
+  Signals: SIGTERM and SIGINT drain, a second one ends at once; SIGUSR1 logs
+  what status shows.
+
   Exit codes: 0 stopped as asked, 64 wrong arguments, 69 cannot listen,
-              71 system error at the start, 78 wrong configuration.
+              71 system error at the start, 78 wrong configuration. health and
+              status: 1 no. probe: 2 name, 3 connection, 4 no protocol recognized.
 
   """

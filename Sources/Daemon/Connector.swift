@@ -222,6 +222,7 @@ extension Worker {
     countEstablished(1, connection)
     let connectTime = now - connection.pointee.accepted
     connection.pointee.connectMicroseconds = UInt32(clamping: connectTime.count / 1_000)
+    countEstablished(of: connection.pointee.forward, after: connectTime)
     connection.pointee.lastMoved = now
     connection.pointee.note(connection.pointee.clientHints, of: .client)
     connection.pointee.note(connection.pointee.upstreamHints, of: .upstream)
@@ -253,6 +254,7 @@ extension Worker {
         id: connection.pointee.id, client: connection.pointee.clientEndpoint, at: .now)
       queueLine()
     }
+    door.counters.add(1, to: Count.absorbed, of: connection.pointee.forward)
     discard(slot)
   }
 
@@ -260,6 +262,7 @@ extension Worker {
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ failure: Failure
   ) {
     let forward = Int(connection.pointee.forward)
+    countFailure(failure, of: connection.pointee.forward)
     if logs(.warn),
       case .log(let repeated) = fold.admit(forward: forward, failure: failure, now: now)
     {

@@ -11,6 +11,7 @@ final class LogWriter: @unchecked Sendable {
   private let wake: EventCounter
   private let isAsleep = Atomic<Bool>(false)
   private let isEnding = Atomic<Bool>(false)
+  private let lost = Atomic<UInt64>(0)
   /// Told when everything is written, after `end`.
   private let ended: EventCounter
   private var line: LogLine
@@ -22,6 +23,9 @@ final class LogWriter: @unchecked Sendable {
     wake = try EventCounter(blocking: true)
     ended = try EventCounter(blocking: false)
   }
+
+  /// Lines that found no room, as far as they were noticed.
+  var lostLines: UInt64 { lost.load(ordering: .relaxed) }
 
   func start() throws(Errno) {
     let argument = Unmanaged.passRetained(self).toOpaque()
@@ -70,10 +74,11 @@ final class LogWriter: @unchecked Sendable {
     var wroteSome = false
     for ring in workers where write(ring, before: ring.end) { wroteSome = true }
     if write(supervisor, before: supervisorEnd) { wroteSome = true }
-    var lost = supervisor.takeLost()
-    for ring in workers { lost += ring.takeLost() }
-    guard lost > 0 else { return wroteSome }
-    line.linesLost(lost, at: .now)
+    var newlyLost = supervisor.takeLost()
+    for ring in workers { newlyLost += ring.takeLost() }
+    guard newlyLost > 0 else { return wroteSome }
+    lost.add(newlyLost, ordering: .relaxed)
+    line.linesLost(newlyLost, at: .now)
     line.bytes.withUnsafeBytes { put($0) }
     return true
   }

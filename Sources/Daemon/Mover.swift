@@ -83,6 +83,11 @@ extension Worker {
     switch result {
     case .moved(let count):
       connection.pointee.relay.record(.moved(count), of: step, from: source, rules)
+      if failing != source {
+        door.counters.add(
+          UInt64(count), to: source == .client ? Count.toTargetBytes : Count.toClientBytes,
+          of: connection.pointee.forward)
+      }
       if case .sendStash = step { freeEmptyStash(source, connection) }
       return true
     case .ended:
@@ -238,8 +243,13 @@ extension Worker {
   /// Closes what the connection has, and gives its place to the next.
   func discard(_ slot: UInt32) {
     timers.clear(TimerKey.connection(slot))
-    if table.pointer(slot).pointee.phase == .relaying {
-      countEstablished(-1, table.pointer(slot))
+    let connection = table.pointer(slot)
+    door.counters.add(1, to: Count.gone, of: connection.pointee.forward)
+    if connection.pointee.phase == .relaying {
+      countEstablished(-1, connection)
+      countEnded(
+        of: connection.pointee.forward, connection.pointee.relay.ending,
+        after: now - connection.pointee.accepted)
     }
     table.remove(slot)
     let open = door.open.subtract(1, ordering: .sequentiallyConsistent).newValue

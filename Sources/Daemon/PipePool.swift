@@ -1,18 +1,24 @@
 // The pipes of one worker, lent while bytes are in flight. Never makes more than its share of the
 // quota, and never keeps one that is not empty.
 import Linux
+import Synchronization
 
 struct PipePool: ~Copyable {
   private let free: UnsafeMutablePointer<Pipe>
   private var freeCount = 0
-  private var made = 0
+  /// Lent or free.
+  private var made = 0 {
+    didSet { door.pipes.store(made, ordering: .relaxed) }
+  }
+  private let door: WorkerDoor
   /// Whether a pipe was lent since `trim` was last asked.
   private var wasUsed = false
   private let limit: Int
   private let capacity: Int32
 
   /// At most `limit` pipes of `capacity` bytes, each made when it is first needed.
-  init(limit: Int, capacity: Int32) {
+  init(limit: Int, capacity: Int32, door: WorkerDoor) {
+    self.door = door
     self.limit = limit
     self.capacity = capacity
     free = .allocate(capacity: limit)

@@ -15,6 +15,7 @@ final class Resolver {
   private var records: [NameRecord]
   private var files: NameFiles
   private var budget = QueryBudget()
+  private var questions: UInt64 = 0
   /// By name and slot.
   private var exchanges: [NameExchange?]
 
@@ -40,6 +41,14 @@ final class Resolver {
     }
     files = NameFiles(settings)
     exchanges = board.cells.flatMap { _ in (0..<Lookup.slots).map { _ in nil } }
+  }
+
+  /// Of all names together.
+  var counts: NameCounts {
+    var sum = NameCounts()
+    sum.questions = questions
+    for record in records { sum.add(record.counts) }
+    return sum
   }
 
   /// Does all there is to do; returns when to be called again if nothing happens before.
@@ -114,6 +123,7 @@ final class Resolver {
   private func ask(
     _ index: Int, _ slot: Int, _ transport: Lookup.Transport, again: Bool, _ now: Instant
   ) {
+    questions += 1
     let lookup = records[index].lookup!
     let place = index * Lookup.slots + slot
     do throws(Errno) {

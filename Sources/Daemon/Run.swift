@@ -5,6 +5,8 @@ import Linux
 /// sysexits(3).
 enum ExitCode {
   static let ok: Int32 = 0
+  /// health and status: no.
+  static let unhealthy: Int32 = 1
   static let usage: Int32 = 64
   static let unavailable: Int32 = 69
   static let systemError: Int32 = 71
@@ -28,6 +30,9 @@ public func run(
     message.append(": it is configured by environment variables; see sidecar --help\n")
     write(message, to: 2)
     return ExitCode.usage
+  case .health(let target): return health(target: target)
+  case .status(let json, let watch): return status(json: json, watch: watch)
+  case .probe(let targets, let greet): return probe(targets, greet: greet)
   case .serve: return serve()
   }
 }
@@ -51,6 +56,9 @@ private func serve() -> Int32 {
       guard let listeners = openListeners(settings) else { return ExitCode.unavailable }
       shared.listeners = listeners
     }
+    var metrics: Listener?
+    guard openMetricsListener(settings, &metrics) else { return ExitCode.unavailable }
+    try supervisor.openOperations(metrics: metrics)
     try supervisor.run()
     // Not by returning: workers still run, and the C library's own way out would wait for locks.
     exitProcess(code: ExitCode.ok)
@@ -65,7 +73,7 @@ private func serve() -> Int32 {
   }
 }
 
-private func report(_ faults: SettingsFaults) -> [UInt8] {
+func report(_ faults: SettingsFaults) -> [UInt8] {
   var text = [UInt8]("sidecar: cannot start: the configuration has ")
   text.append(decimal: UInt64(faults.faults.count))
   text.append(faults.faults.count == 1 ? " fault\n" : " faults\n")

@@ -19,10 +19,15 @@ final class WorkerDoor: @unchecked Sendable {
   let poller: Poller
   let wake: EventCounter
   let log = LogRing()
+  let counters: Counters
+  let census = Census()
+  /// Pipes that this worker has, lent or free.
+  let pipes = Atomic<Int>(0)
   /// Connections of this worker, those on their way to it included.
   let open = Atomic<Int>(0)
 
-  init() throws(Errno) {
+  init(forwards: Int) throws(Errno) {
+    counters = Counters(forwards: forwards)
     poller = try Poller()
     wake = try EventCounter(blocking: false)
     try watch(
@@ -62,6 +67,8 @@ final class Shared: @unchecked Sendable {
   /// Connections of all workers, and places that are being taken.
   let open = Atomic<Int>(0)
   private let lastID = Atomic<UInt64>(0)
+  /// When the churn hint may be said again.
+  let saysChurnAgain = Atomic<Int64>(.min)
   /// Written before the workers start, and emptied after all of them have left.
   nonisolated(unsafe) var listeners: [Listener] = []
 
@@ -70,7 +77,9 @@ final class Shared: @unchecked Sendable {
     self.limits = limits
     var doors: [WorkerDoor] = []
     if settings.mode == .proxy {
-      for _ in 0..<limits.workers { doors.append(try WorkerDoor()) }
+      for _ in 0..<limits.workers {
+        doors.append(try WorkerDoor(forwards: settings.forwards.count))
+      }
     }
     self.doors = doors
     names = NameBoard(settings)

@@ -13,6 +13,7 @@ final class Supervisor {
   private var lifecycle: Lifecycle
   private var stopSignal: StaticString = "SIGTERM"
   private var resolver: Resolver?
+  private var operations: Operations?
 
   private static let signalToken: UInt64 = 0
   private static let wakeToken: UInt64 = 1
@@ -35,6 +36,21 @@ final class Supervisor {
       token: Self.wakeToken)
   }
 
+  /// Opens what operators ask at: before anybody is forwarded, so that they are answered from the
+  /// start.
+  /// - Throws: what keeps the metrics port from being listened on.
+  func openOperations(metrics: Listener?) throws(Errno) {
+    let operations = Operations(shared: shared, poller: poller.number) { [self] in report($0, $1) }
+    self.operations = operations
+    operations.openControl(now: .now)
+    if let metrics { try operations.openMetrics(metrics) }
+  }
+
+  private var state: StatusReport.State {
+    if shared.settings.mode == .sleep { return .asleep }
+    return lifecycle.isServing ? .serving : .draining
+  }
+
   /// Starts the threads, says so, and returns when it is time to exit.
   func run() throws(Errno) {
     try shared.writer.start()
@@ -42,8 +58,11 @@ final class Supervisor {
     reportStart()
     let resolver = Resolver(shared: shared, poller: poller.number) { [self] in report($0, $1) }
     self.resolver = resolver
+    operations?.names = { resolver.counts }
     while follow() {
-      lookUpAgain = resolver.serve(now: .now)
+      operations?.state = state
+      let now = Instant.now
+      due = min(resolver.serve(now: now) ?? .never, operations?.serve(now: now) ?? .never)
       let count = poller.wait(milliseconds: waitMilliseconds())
       for index in 0..<count { handle(poller.event(index).token) }
       takeSignals()
@@ -57,14 +76,16 @@ final class Supervisor {
       shared.supervisorWake.take()
     } else if token >= Resolver.firstToken {
       resolver?.handle(token, now: .now)
+    } else if let operations, operations.owns(token) {
+      operations.handle(token, now: .now)
     }
   }
 
   private var deadline: Instant?
-  private var lookUpAgain: Instant?
+  private var due = Instant.never
 
   private func waitMilliseconds() -> Int32 {
-    let next = min(deadline ?? .never, lookUpAgain ?? .never)
+    let next = min(deadline ?? .never, due)
     guard next != .never else { return -1 }
     return Int32(clamping: max(0, (next - .now).wholeMilliseconds))
   }
@@ -98,6 +119,7 @@ final class Supervisor {
     while let signal = signals.next() {
       switch signal {
       case .childEnded: reapChildren()
+      case .userDefined: operations?.logStatus(now: .now)
       case .terminate, .interrupt:
         stopSignal = signal == .terminate ? "SIGTERM" : "SIGINT"
         let isFirst = lifecycle.isServing

@@ -21,6 +21,7 @@ final class Worker {
   var names: Names
   var timers = Timers()
   var fold = WarningFold()
+  var churn = ChurnWatch()
   var line: LogLine
   var phase = Phase.serving
   var accepting = Accepting()
@@ -39,7 +40,8 @@ final class Worker {
     peerTimes = PeerTimes(peerTimeout: settings.peerTimeout)
     rules.transfer = settings.transfer
     buffer = .allocate(byteCount: Int(rules.bufferBytes), alignment: 4096)
-    pipes = PipePool(limit: shared.limits.pipesPerWorker, capacity: rules.pipeBytes)
+    pipes = PipePool(
+      limit: shared.limits.pipesPerWorker, capacity: rules.pipeBytes, door: door)
     line = LogLine(format: settings.logFormat)
     names = Names(worker: index, board: shared.names, forwards: settings.forwards)
   }
@@ -91,6 +93,7 @@ final class Worker {
       door.wake.take()
       followPhase()
       followNames()
+      answerCensus()
     }
   }
 

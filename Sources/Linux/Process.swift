@@ -2,19 +2,21 @@
 import CLinux
 
 public enum Signal: Equatable, Sendable {
-  case terminate, interrupt, childEnded
+  case terminate, interrupt, childEnded, userDefined
 
   init?(number: Int32) {
     switch number {
     case Int32(LINUX_SIGTERM): self = .terminate
     case Int32(LINUX_SIGINT): self = .interrupt
     case Int32(LINUX_SIGCHLD): self = .childEnded
+    case Int32(LINUX_SIGUSR1): self = .userDefined
     case _: return nil
     }
   }
 }
 
-/// SIGTERM, SIGINT and SIGCHLD as something to read (signalfd(2)); SIGHUP and SIGPIPE ignored.
+/// SIGTERM, SIGINT, SIGCHLD and SIGUSR1 as something to read (signalfd(2)); SIGHUP and SIGPIPE
+/// ignored.
 /// Made before any other thread, so that none of them is interrupted.
 public struct SignalQueue: ~Copyable {
   public let descriptor: Descriptor
@@ -97,3 +99,19 @@ public func allocate(bytes: Int) -> UnsafeMutableRawPointer? { linux_allocate(by
 
 /// free(3).
 public func free(_ memory: UnsafeMutableRawPointer) { linux_free(memory) }
+
+/// Descriptors that are open now, by /proc/self/fd; nil where there is no /proc.
+public func openDescriptors() -> Int? {
+  let count = linux_count_descriptors()
+  return count >= 0 ? Int(count) : nil
+}
+
+/// Columns and rows of the terminal behind a descriptor; nil when it is none.
+public func terminalSize(of descriptor: Int32) -> (columns: Int, rows: Int)? {
+  var columns: Int32 = 0
+  var rows: Int32 = 0
+  guard linux_terminal_size(descriptor, &columns, &rows) == 0, columns > 0, rows > 0 else {
+    return nil
+  }
+  return (Int(columns), Int(rows))
+}

@@ -24,7 +24,8 @@ struct SleepModeTests {
   @Test func itNeverWakesUpAndListensNowhere() throws {
     try withSidecar(["MODE": "sleep"]) { sidecar in
       try expectNoWakeup(sidecar)
-      #expect(try sidecar.process.openDescriptors()["socket"] == nil)
+      #expect(throws: (any Error).self) { try sidecar.connect() }
+      #expect(try sidecar.process.openDescriptors()["socket"] == 1, "the control socket alone")
     }
   }
 
@@ -42,7 +43,8 @@ struct IdleTests {
   @Test func aForwarderWithIdleConnectionsNeverWakesUp() throws {
     let target = try Target()
     let stream = TestBytes(seed: 70)
-    try withSidecar(to: target) { sidecar in
+    let metrics = try ReservedPort()
+    try withSidecar(to: target, ["METRICS_PORT": String(metrics.number)]) { sidecar in
       let pairs = try (0..<10).map { _ in try sidecar.connect(to: target) }
       for pair in pairs {
         try atTheSameTime(

@@ -27,7 +27,7 @@ import Testing
     "LISTEN_HOST": "[::1]", "LOG_LEVEL": "debug", "LOG_FORMAT": "json", "CONNECT_TIMEOUT": "500ms",
     "IDLE_TIMEOUT": "1h", "DRAIN_DELAY": "2m", "DRAIN_TIMEOUT": "7", "PEER_TIMEOUT": "1s",
     "MAX_CONNECTIONS": "1000000", "WORKERS": "64", "PROBES": "forward",
-    "SIDECAR_TRANSFER": "splice",
+    "SIDECAR_TRANSFER": "splice", "METRICS_PORT": "9100", "METRICS_HOST": "::",
   ])
   var expected = Settings()
   expected.forwards = [forward(1, "10.0.0.1", .address(ipv4(0x0a00_0001)), 3306)]
@@ -43,6 +43,9 @@ import Testing
   expected.workers = 64
   expected.probes = .forward
   expected.transfer = .splice
+  expected.metricsPort = 9_100
+  expected.metricsAddress = IPAddress(high: 0, low: 0)
+  expected.controlPort = 1
   #expect(settings == expected)
 }
 

@@ -116,7 +116,7 @@ extension Socket {
 
   /// What comes, once something has come: bytes and how the call ended.
   borrowing func receive(_ limit: Int) throws -> (Transfer, [UInt8]) {
-    try waitReadable(number)
+    try LinuxTests.waitReadable(number)
     var bytes = [UInt8](repeating: 0, count: limit)
     let result = bytes.withUnsafeMutableBytes { receive(into: $0.baseAddress!, limit: limit) }
     guard case .moved(let count) = result else { return (result, []) }

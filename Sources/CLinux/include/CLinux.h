@@ -59,6 +59,15 @@ struct linux_send_state {
 };
 int32_t linux_send_state(int32_t socket, struct linux_send_state *state);
 
+// Abstract Unix stream sockets (unix(7)), by names without the leading zero.
+int32_t linux_local_socket(void);
+int32_t linux_local_bind(int32_t socket, const void *name, size_t length);
+int32_t linux_local_connect(int32_t socket, const void *name, size_t length);
+int32_t linux_local_accept(int32_t listener);
+// The user of the process that is connected or listens at the other end (SO_PEERCRED).
+int32_t linux_peer_user(int32_t socket);
+int32_t linux_user(void);
+
 // Pipes and splice.
 int32_t linux_pipe(int32_t *output, int32_t *input);
 int32_t linux_pipe_capacity(int32_t pipe);
@@ -94,6 +103,10 @@ int32_t linux_close(int32_t descriptor);
 int64_t linux_read(int32_t descriptor, void *bytes, size_t capacity);
 int64_t linux_write(int32_t descriptor, const void *bytes, size_t count);
 int32_t linux_open_to_read(const char *path);
+int32_t linux_wait_readable(int32_t descriptor, int32_t milliseconds);
+// Descriptors that are open now.
+int32_t linux_count_descriptors(void);
+int32_t linux_terminal_size(int32_t descriptor, int32_t *columns, int32_t *rows);
 struct linux_file_stamp {
     int64_t modified_nanoseconds;
     int64_t size;
@@ -105,8 +118,14 @@ int32_t linux_event_counter(int32_t blocking);
 int64_t linux_raise_descriptor_limit(void);
 
 // Signals: 0 for none.
-enum { LINUX_SIGHUP = 1, LINUX_SIGINT = 2, LINUX_SIGTERM = 15, LINUX_SIGCHLD = 17 };
-// Blocks SIGTERM, SIGINT and SIGCHLD for the process, ignores SIGHUP and SIGPIPE, and
+enum {
+    LINUX_SIGHUP = 1,
+    LINUX_SIGINT = 2,
+    LINUX_SIGUSR1 = 10,
+    LINUX_SIGTERM = 15,
+    LINUX_SIGCHLD = 17,
+};
+// Blocks SIGTERM, SIGINT, SIGUSR1 and SIGCHLD for the process, ignores SIGHUP and SIGPIPE, and
 // returns a signalfd(2) that delivers the blocked ones.
 int32_t linux_signals(void);
 int32_t linux_next_signal(int32_t signals);

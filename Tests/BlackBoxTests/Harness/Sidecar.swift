@@ -13,6 +13,8 @@ final class Sidecar: Sendable {
   let process: ChildProcess
   /// The port on which it listens.
   let port: UInt16
+  /// The environment that it was given, for those who ask it.
+  let settings: [String: String]
   private let reserved: ReservedPort?
   /// The file that is this daemon's alone, to be removed with it.
   private let copy: String?
@@ -27,15 +29,17 @@ final class Sidecar: Sendable {
     if let chosen = environment["LISTEN_PORT"] {
       reserved = nil
       port = UInt16(chosen) ?? 0
-    } else if environment["FORWARDS", default: ""] != "" || environment["MODE"] == "sleep" {
+    } else if environment["FORWARDS", default: ""] != "" {
       reserved = nil
       port = 0
     } else {
+      // In sleep mode too: the control socket is named by it.
       let free = try ReservedPort()
       environment["LISTEN_PORT"] = String(free.number)
       reserved = free
       port = free.number
     }
+    settings = environment
     let path = try wrapper.isEmpty ? Binary.path() : Binary.publicPath()
     process = try ChildProcess(
       wrapper + [path] + arguments, environment: environment, streams: streams)

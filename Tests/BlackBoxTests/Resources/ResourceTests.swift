@@ -126,8 +126,10 @@ struct SystemCallTests {
   @Test func nothingRunsWhileNothingHappens() throws {
     let (forResting, forHolding, forSleeping) = (try Trace(), try Trace(), try Trace())
     let target = try Target()
+    let metrics = try ReservedPort()
+    let page = ["METRICS_PORT": String(metrics.number)]
     try withSidecar(["MODE": "sleep"], wrapper: forSleeping.wrapper) { sleeping in
-      try withSidecar(to: target, wrapper: forResting.wrapper) { resting in
+      try withSidecar(to: target, page, wrapper: forResting.wrapper) { resting in
         try withSidecar(to: target, wrapper: forHolding.wrapper) { holding in
           let held = try (0..<100).map { _ in try holding.connect(to: target) }
           for pair in held { try pingPong(pair) }
