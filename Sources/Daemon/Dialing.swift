@@ -61,6 +61,11 @@ final class Dialing {
 
   func removeLast() { attempts.removeLast() }
 
+  /// What has just connected must not read an orderly end.
+  func resetAttemptsOnClose() {
+    for attempt in attempts { attempt.socket.resetOnClose() }
+  }
+
   /// The socket of the attempt that has won. The others are closed with this object.
   func takeSocket(at index: Int) -> Socket {
     var taken = Socket(owning: -1)

@@ -223,7 +223,10 @@ extension Worker {
     resetUpstream: Bool
   ) {
     if resetClient { connection.pointee.client.resetOnClose() }
-    if resetUpstream { connection.pointee.upstream.resetOnClose() }
+    if resetUpstream {
+      connection.pointee.upstream.resetOnClose()
+      connection.pointee.dialing?.resetAttemptsOnClose()
+    }
     if logs(.info) {
       let ending = connection.pointee.relay.ending
       let record = ConnectionRecord(

@@ -154,6 +154,28 @@ struct DrainTests {
     }
   }
 
+  /// The connect has succeeded, and the daemon has not seen it yet when it is told to cut: the
+  /// target must not take that for an orderly end.
+  @Test func aCutDuringTheConnectIsAReset() throws {
+    let target = try Target()
+    try target.goSilent()
+    try withSidecar(to: target) { sidecar in
+      let before = try sidecar.process.openDescriptors()["socket"] ?? 0
+      let client = try sidecar.connect()
+      try sidecar.process.waitForSockets(before + 2)
+      sidecar.process.send(SIGTERM)
+      try sidecar.waitForLine("draining")
+      try sidecar.process.suspend()
+      try target.endSilence()
+      let upstream = try target.accept()
+      sidecar.process.send(SIGTERM)
+      sidecar.process.resume()
+      try upstream.expect(.reset)
+      try client.waitUntilBroken()
+      try sidecar.expectExit(0)
+    }
+  }
+
   @Test(arguments: [SIGTERM, SIGINT])
   func aSecondSignalEndsAtOnce(signal: Int32) throws {
     let target = try Target()

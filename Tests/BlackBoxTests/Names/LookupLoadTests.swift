@@ -64,7 +64,8 @@ struct LookupLoadTests {
         for client in clients { try client.expect(.reset) }
       }
       let times = names.questions.map { $0.time }
-      #expect(times.count > 40)
+      // Enough that the limit is what holds it back, on a busy machine too.
+      #expect(times.count > 25)
       for (index, time) in times.enumerated() {
         let inASecond = times[index...].prefix { $0 - time < .seconds(1) }.count
         // 24 are sent in any second; what is late by a moment may come close to what is not.
