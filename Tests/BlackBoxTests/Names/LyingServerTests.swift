@@ -19,7 +19,9 @@ enum Lie: String, CaseIterable, Sendable {
     let afterQuestion = wireName(question.name).count + 16
     switch self {
     case .wrongID: reply.id = question.id &+ 1
-    case .wrongName: reply.name = "db.tesu"
+    case .wrongName:
+      reply.name = "db.tesu"
+      reply.answers = [.address(address, ttl: 60, owner: question.name)]
     case .wrongType: reply.type = question.type == .a ? .aaaa : .a
     case .wrongOwner: reply.answers = [.address(address, ttl: 60, owner: "evil.test")]
     case .noAnswerBit: reply.isQuestion = true
