@@ -1,4 +1,5 @@
 // Bytes get through, whole and in order, whatever their number, size and pace.
+import Foundation
 import Testing
 
 @Suite(.serialized)
@@ -82,12 +83,15 @@ struct ForwardingTests {
   }
 
   private func pauseBothReaders(_ transfer: Transfer) throws {
-    let target = try Target()
+    // A receive buffer that is set does not grow; left alone, one may take all of the stream.
+    let keepSmall: (TCPSocket) throws -> Void = { try $0.set(SO_RCVBUF, Int32(64 * kibibyte)) }
+    let target = try Target(prepare: keepSmall)
     let stream = TestBytes(seed: 6)
     let count = 32 * mebibyte
     try withSidecar(to: target, transfer: transfer, ["PEER_TIMEOUT": "1s"]) { sidecar in
       let first = try sidecar.connect(to: target)
-      let second = try sidecar.connect(to: target)
+      let reader = try Peer(connectingTo: sidecar.port, prepare: keepSmall)
+      let second = (client: reader, upstream: try target.accept())
       let sending = [
         Background("client") { try first.client.sendAll(stream, count: count) },
         Background("target") { try second.upstream.sendAll(stream, count: count) },
