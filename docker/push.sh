@@ -22,8 +22,8 @@ pushed and scanned; with a critical finding it ends here. Then VERSION and `late
 COMMIT-amd64 and COMMIT-arm64 are pushed, and the three tags are lists of them. `minimal`
 is not scanned: ECR wants to see an operating system.
 
-Exit codes: 0 pushed, 1 failed, or critical findings, 64 wrong arguments, 69 docker, aws, credentials
-or the image are missing.
+Exit codes: 0 pushed, 1 failed, or critical findings, 64 wrong arguments, 69 docker, aws,
+credentials or the image are missing.
 TEXT
 }
 fail() { # CODE TEXT
@@ -96,7 +96,9 @@ for part in whole amd64 arm64; do
 done
 case $parts in
   '') fail 69 "there is no image $(local_image whole): build it with docker/build.sh first" ;;
-  ' whole '*) fail 69 "$(local_image whole) is there for one platform and for several: remove one" ;;
+  ' whole '*)
+    fail 69 "$(local_image whole) is there for one platform and for several: remove one of them"
+    ;;
 esac
 
 # The commit is what the images say, not what is checked out by now.
@@ -139,11 +141,15 @@ if ! find_repository; then
     fail 1 "cannot look up the repository $repository"
   fi
   echo "creating the repository $repository"
-  # A stack's name has neither / nor . nor _.
-  aws cloudformation deploy --template-file docker/ecr/repository.yaml \
-    --stack-name "$(printf '%s' "$repository" | tr '/._' '---')-repository" \
-    --parameter-overrides "RepositoryName=$repository" --no-fail-on-empty-changeset >&2 ||
-    fail 1 "cannot create the repository"
+  stack=$(printf '%s' "$repository" | tr '/._' '---')-repository
+  aws cloudformation deploy --template-file docker/ecr/repository.yaml --stack-name "$stack" \
+    --parameter-overrides "RepositoryName=$repository" --no-fail-on-empty-changeset >&2 || {
+    # What was rolled back would stand in the way of the next attempt.
+    rolled_back=$(aws cloudformation describe-stacks --stack-name "$stack" --output text \
+      --query "Stacks[?StackStatus=='ROLLBACK_COMPLETE'].StackId" 2>/dev/null) || true
+    [ -z "$rolled_back" ] || aws cloudformation delete-stack --stack-name "$stack" || true
+    fail 1 "cannot create the repository $repository"
+  }
   find_repository || fail 1 "the repository was created and is not there"
 fi
 uri=$(cat "$scratch/uri")
@@ -158,7 +164,7 @@ digest_of() { # TAG
 whole=$(digest_of "$commit$variant")
 given=$(digest_of "$version$variant")
 [ -z "$given" ] || [ "$given" = "$whole" ] ||
-  fail 1 "$repository:$version$variant is there already, with another image: versions are never moved"
+  fail 1 "$repository:$version$variant is another image already: versions are never moved"
 
 # A login of its own, gone at the end. With another configuration docker forgets its context too.
 if [ -z "${DOCKER_HOST:-}" ]; then
@@ -176,7 +182,8 @@ printf '%s' "$password" |
 
 push_part() { # PART
   tag=$(remote_tag "$1")
-  if [ -n "$(digest_of "$tag")" ]; then
+  digest=$(digest_of "$tag")
+  if [ -n "$digest" ]; then
     echo "$tag is there already"
     return
   fi
@@ -189,15 +196,18 @@ for part in $parts; do
   push_part "$part"
   digests="$digests $(digest_of "$(remote_tag "$part")")"
 done
-if [ -z "$(digest_of "$commit$variant")" ]; then
+whole=$(digest_of "$commit$variant")
+if [ -z "$whole" ]; then
   set --
   for digest in $digests; do set -- "$@" "$uri@$digest"; done
-  docker manifest create "$uri:$commit$variant" "$@" >/dev/null &&
-    docker manifest push "$uri:$commit$variant" ||
-    fail 1 "cannot push the list $uri:$commit$variant"
+  docker manifest create "$uri:$commit$variant" "$@" >/dev/null ||
+    fail 1 "cannot make the list $uri:$commit$variant"
+  docker manifest push "$uri:$commit$variant" || fail 1 "cannot push the list"
+  whole=$(digest_of "$commit$variant")
 fi
 
 # Status and number of critical findings; ECR knows an image a moment before its scan.
+# shellcheck disable=SC2016 # a number in the CLI's query language
 scan_state() { # DIGEST
   aws ecr describe-image-scan-findings --repository-name "$repository" \
     --image-id "imageDigest=$1" --max-items 1 --output text --query \
@@ -238,15 +248,15 @@ fi
 
 # The same manifest by another name, so the same digest.
 give_tag() { # TAG
-  digest=$(digest_of "$commit$variant")
-  if [ "$(digest_of "$1")" != "$digest" ]; then
-    set -- "$1" "$(aws ecr batch-get-image --repository-name "$repository" --output text \
-      --image-ids "imageDigest=$digest" --query 'images[0].imageManifest')"
-    aws ecr put-image --repository-name "$repository" --image-tag "$1" --image-digest "$digest" \
-      --image-manifest "$2" >/dev/null || fail 1 "cannot give the tag $1"
+  digest=$(digest_of "$1")
+  if [ "$digest" != "$whole" ]; then
+    manifest=$(aws ecr batch-get-image --repository-name "$repository" --output text \
+      --image-ids "imageDigest=$whole" --query 'images[0].imageManifest')
+    aws ecr put-image --repository-name "$repository" --image-tag "$1" --image-digest "$whole" \
+      --image-manifest "$manifest" >/dev/null || fail 1 "cannot give the tag $1"
   fi
   echo "$uri:$1"
 }
-give_tag "$commit$variant"
+echo "$uri:$commit$variant"
 [ "$version" = "$commit" ] || give_tag "$version$variant"
 give_tag "latest$variant"
