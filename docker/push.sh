@@ -210,7 +210,7 @@ fi
 # shellcheck disable=SC2016 # a number in the CLI's query language
 scan_state() { # DIGEST
   aws ecr describe-image-scan-findings --repository-name "$repository" \
-    --image-id "imageDigest=$1" --max-items 1 --output text --query \
+    --image-id "imageDigest=$1" --no-paginate --output text --query \
     '[imageScanStatus.status, imageScanFindings.findingSeverityCounts.CRITICAL || `0`]' \
     2>"$scratch/errors" && return
   grep -q ScanNotFoundException "$scratch/errors" || {

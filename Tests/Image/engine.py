@@ -123,10 +123,10 @@ class Container:
     """A container of the image, or of another with other arguments."""
 
     def __init__(self, *arguments, options=(), of=None, network="none"):
-        self.began = time.monotonic()
         self.id = docker("create", "--network", network, *options, of or image(), *arguments
                          ).out.strip()
         _containers.append(self.id)
+        self.began, self.began_at = time.monotonic(), time.time()
         docker("start", self.id)
 
     def state(self):

@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -21,6 +22,11 @@ def figure(name, value):
 
 def path(*parts):
     return os.path.join(ROOT, *parts)
+
+
+def tool(name):
+    """One of requirements.txt's programs."""
+    return os.path.join(os.path.dirname(sys.executable), name)
 
 
 def text_of(*parts):
