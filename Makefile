@@ -69,6 +69,10 @@ ifneq ($(wildcard Tests/*/*.swift),)
 	$(ordinary) SIDECAR_BINARY="$(CURDIR)/.build/sidecar" swift test --skip-build $(TEST_FLAGS)
 endif
 
+.PHONY: test-image
+test-image: ## The image, as ECS would run it: builds, tasks, push; wants a Docker engine
+	@.ci/foreground Tests/Image/run $(IMAGE_TESTS)
+
 .PHONY: install
 install: $(binary) ## Installs it below PREFIX, /usr/local unless given; DESTDIR is respected
 	install -D -m 755 $(binary) "$(DESTDIR)$(PREFIX)/bin/sidecar"

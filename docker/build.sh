@@ -32,7 +32,7 @@ wrong() { fail 64 "$1; see docker/build.sh --help"; }
 matches() { # TEXT PATTERN
   case $1 in *'
 '*) return 1 ;; esac
-  printf '%s\n' "$1" | grep -qE "^($2)\$"
+  [ ${#1} -le 200 ] && printf '%s\n' "$1" | grep -qE "^($2)\$"
 }
 
 platforms='' target=final name=sidecar version='' network=''

@@ -34,7 +34,7 @@ wrong() { fail 64 "$1; see docker/push.sh --help"; }
 matches() { # TEXT PATTERN
   case $1 in *'
 '*) return 1 ;; esac
-  printf '%s\n' "$1" | grep -qE "^($2)\$"
+  [ ${#1} -le 200 ] && printf '%s\n' "$1" | grep -qE "^($2)\$"
 }
 
 version='' target=final name=sidecar repository=sidecar scan_timeout=300

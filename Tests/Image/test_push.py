@@ -11,7 +11,7 @@ import engine
 import harness
 import registry
 from clouds import REGION
-from engine import HERE, NAME, OTHER, build_sh, docker, inspect, needs_engine
+from engine import HERE, NAME, build_sh, docker, inspect, needs_engine
 from harness import run
 from test_build import copy_of_sources
 
@@ -49,15 +49,13 @@ class Push(unittest.TestCase):
             if tag.startswith((f"{self.local}:", f"localhost:{self.registry.port}/")):
                 docker("rmi", "--force", tag)
 
-    def build(self, *platforms):
-        """Builds the commit, and gives it the name to push."""
-        if OTHER in platforms and engine.other_base():
-            build_sh("classic", platforms, tree=self.tree, ALPINE=engine.other_base())
-        else:
-            build_sh("classic", platforms, tree=self.tree)
-        suffixes = [""] if len(platforms) == 1 else [f"-{x}" for x in platforms]
-        for suffix in suffixes:
-            docker("tag", f"{NAME}-classic:1.2.3{suffix}", f"{self.local}:1.2.3{suffix}")
+    def build(self, *architectures):
+        """Builds the commit, and gives it the name to push: one by one, as the base for the other
+        platform may be a stand-in of its own."""
+        for architecture in architectures:
+            build_sh("classic", [architecture], tree=self.tree)
+            suffix = "" if len(architectures) == 1 else f"-{architecture}"
+            docker("tag", f"{NAME}-classic:1.2.3", f"{self.local}:1.2.3{suffix}")
 
     def push(self, repository, *more, wanted=0):
         temporary = harness.folder()

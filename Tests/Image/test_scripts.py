@@ -11,10 +11,10 @@ import engine
 import harness
 from engine import HERE, NAME, OTHER, build_sh, docker, needs_engine
 from harness import ROOT, run, wait_until
-from test_build import append, copy_of_sources
+from test_build import all_tags, append, copy_of_sources
 
 HOSTILE = ("a b", "a'b", 'a"b', "$(touch stray)", "`touch stray`", "a;touch stray", "a\ntouch stray",
-           "../a", "-a", "*", "a&b", "a\\b", "é", "a" * 200, "a/../b", "")
+           "../a", "-a", "*", "a&b", "a\\b", "é", "a" * 201, "a/../b", "")
 COMMON = ("unexpected", "--unexpected", "-h", "--help=x", "")
 TOOLS = ("sh", "env", "cat", "grep", "sed", "git", "dirname", "printf", "tr", "mktemp", "rm", "date",
          "awk", "sleep", "mkdir")
@@ -33,7 +33,7 @@ class Scripts(unittest.TestCase):
         there = [run("git", "status", "--porcelain", "--ignored").out]
         if not engine.NO_IMAGE:
             there.append(docker("ps", "--all", "--quiet", "--no-trunc").out)
-            there.append(docker("images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").out)
+            there.append(all_tags())
         return there
 
     def script(self, name, *arguments, wanted, **variables):
@@ -133,9 +133,7 @@ class BuildEnds(unittest.TestCase):
         engine.image()
 
     def state(self):
-        return (docker("ps", "--all", "--quiet").out, sorted(
-            x for x in docker("images", "--format", "{{.Repository}}:{{.Tag}}").out.split()
-            if "<none>" not in x))
+        return docker("ps", "--all", "--quiet").out, all_tags()
 
     def test_a_build_that_fails_leaves_no_tag_and_no_container(self):
         tree = copy_of_sources()
