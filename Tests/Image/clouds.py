@@ -78,16 +78,19 @@ class Moto:
             tool("moto_server"), "-H", "127.0.0.1", "-p", str(self.port), stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, env={**os.environ, "MOTO_ACCOUNT_ID": ACCOUNT})
         wait_until(lambda: accepts(self.port), 60, "moto answers")
+        # Nothing of the developer's own account gets in.
         self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("AWS_")},
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}", "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION, "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing", "AWS_PAGER": "", "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+            "AWS_SECRET_ACCESS_KEY": "testing", "AWS_PAGER": "",
+            "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
     def aws(self, *arguments, wanted=0):
         """The CLI's answer, as values where it is JSON."""
         said = run("aws", *arguments, "--output", "json", wanted=wanted, cwd=ROOT,
-                   env={**os.environ, **self.environment})
+                   env=self.environment)
         return json.loads(said.out) if said.out.startswith("{") else said
 
     def deploy(self, file, stack, **parameters):
@@ -97,8 +100,8 @@ class Moto:
                  json.dumps([{"ParameterKey": name, "ParameterValue": value}
                              for name, value in parameters.items()]))
         self.aws("cloudformation", "wait", "stack-create-complete", "--stack-name", stack)
-        described = self.aws("cloudformation", "describe-stacks", "--stack-name", stack)["Stacks"][0]
-        return {x["OutputKey"]: x["OutputValue"] for x in described["Outputs"]}
+        made, = self.aws("cloudformation", "describe-stacks", "--stack-name", stack)["Stacks"]
+        return {x["OutputKey"]: x["OutputValue"] for x in made["Outputs"]}
 
 
 def camel(value):

@@ -153,7 +153,7 @@ class Container:
 
 
 def remove_all():
-    """By their numbers: containers first, then what the tests tagged or the builder left untagged."""
+    """By their numbers: containers, what the tests tagged, what the builder left untagged."""
     for number in _containers:
         docker("rm", "--force", "--volumes", number, wanted=None)
     if _images_before is None:

@@ -38,8 +38,8 @@ class Server(Container):
             "-c", f"""set -e
             {PROGRAMS}/initdb -D /data/db -U app -A trust --no-sync >/dev/null
             install -m 600 /tls/*.pem /data
-            exec {PROGRAMS}/postgres -D /data/db -k /data -c listen_addresses={address} \
-              -c fsync=off -c ssl=on -c ssl_cert_file=/data/cert.pem -c ssl_key_file=/data/key.pem {more}
+            exec {PROGRAMS}/postgres -D /data/db -k /data -c listen_addresses={address} -c ssl=on \
+              -c ssl_cert_file=/data/cert.pem -c ssl_key_file=/data/key.pem -c fsync=off {more}
             """, of=engine.base_image(), network=network,
             options=(*lent(), "--tmpfs", "/data:mode=1777", "--volume", f"{tls}:/tls:ro", *options))
         self.wait_for("ready to accept connections", 60)

@@ -1,6 +1,6 @@
-# The CloudFormation and the task definitions, deployed to a local AWS (moto) by the AWS CLI, and the
-# Terraform against the CloudFormation. What moto's CloudFormation leaves out is put by the CLI
-# with the template's own fields, so that the service's API judges them.
+# The CloudFormation and the task definitions, deployed to a local AWS (moto) by the AWS CLI, and
+# the Terraform against the CloudFormation. What moto's CloudFormation leaves out is put by the
+# CLI with the template's own fields, so that the service's API judges them.
 import json
 import re
 import unittest
@@ -98,11 +98,16 @@ class Deployed(unittest.TestCase):
     def tearDownClass(cls):
         harness.end(cls.moto.process)
 
+    def repository(self, name):
+        made, = self.aws("ecr", "describe-repositories", "--repository-names", name
+                         )["repositories"]
+        return made
+
     def test_the_repository_is_there_as_specified(self):
         role = f"arn:aws:iam::{ACCOUNT}:role/puller"
         outputs = self.moto.deploy("docker/ecr/repository.yaml", "ecr", RepositoryName="one",
                                    PullRoleArn=role)
-        made, = self.aws("ecr", "describe-repositories", "--repository-names", "one")["repositories"]
+        made = self.repository("one")
         self.assertEqual(outputs, {"RepositoryUrl": made["repositoryUri"],
                                    "RepositoryArn": made["repositoryArn"]})
         self.assertEqual(made["imageTagMutability"], "IMMUTABLE_WITH_EXCLUSION")
@@ -112,10 +117,11 @@ class Deployed(unittest.TestCase):
         # The rest is passed over by moto's CloudFormation.
         properties = template("docker", "ecr", "repository.yaml")["Resources"]["Repository"][
             "Properties"]
-        given = {x: properties[x] for x in ("ImageScanningConfiguration", "EncryptionConfiguration")}
+        given = camel({x: properties[x] for x in (
+            "ImageScanningConfiguration", "EncryptionConfiguration")})
         self.aws("ecr", "create-repository", "--repository-name", "two", "--cli-input-json",
-                 json.dumps(camel(given)))
-        made, = self.aws("ecr", "describe-repositories", "--repository-names", "two")["repositories"]
+                 json.dumps(given))
+        made = self.repository("two")
         self.assertEqual(made["imageScanningConfiguration"], {"scanOnPush": True})
         self.assertEqual(made["encryptionConfiguration"]["encryptionType"], "AES256")
         lifecycle = properties["LifecyclePolicy"]["LifecyclePolicyText"]
@@ -161,8 +167,8 @@ class Deployed(unittest.TestCase):
         cluster, = self.aws("ecs", "describe-clusters", "--clusters", "shop", "--include",
                             "CONFIGURATIONS", "SETTINGS")["clusters"]
         self.assertEqual(cluster["status"], "ACTIVE")
-        group_names = [x["logGroupName"] for x in self.aws("logs", "describe-log-groups")["logGroups"]]
-        self.assertIn("/ecs/shop", group_names)
+        groups = self.aws("logs", "describe-log-groups")["logGroups"]
+        self.assertIn("/ecs/shop", [x["logGroupName"] for x in groups])
         self.assertEqual(outputs["LogGroupName"], "/ecs/shop")
 
         resources = template("docker", "ecs", "service.yaml")["Resources"]
@@ -195,7 +201,7 @@ class Deployed(unittest.TestCase):
             self.assertEqual(ours["name"], theirs["name"])
             for field in ("image", "essential", "dependsOn", "healthCheck", "user", "stopTimeout",
                           "environment", "ulimits"):
-                self.assertEqual(theirs.get(field), ours.get(field), field)
+                self.assertEqual(theirs.get(field) or None, ours.get(field), field)
         service, = self.aws("ecs", "describe-services", "--cluster", "shop", "--services",
                             outputs["ServiceName"])["services"]
         self.assertEqual((service["status"], service["taskDefinition"]),

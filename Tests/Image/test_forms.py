@@ -23,7 +23,8 @@ class Forms(unittest.TestCase):
             run("dash", "-n", script)
 
     def test_the_compose_file_fits_its_schema(self):
-        run(tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", "docker/compose.yaml")
+        run(tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec",
+            "docker/compose.yaml")
 
     def test_the_workflow_fits_its_schema(self):
         run(tool("check-jsonschema"), "--builtin-schema", "vendor.github-workflows",

@@ -62,7 +62,7 @@ class Push(unittest.TestCase):
         said = run(
             "docker/push.sh", "--name", self.local, "--version", "1.2.3", "--repository",
             repository, "--region", REGION, *more, cwd=self.tree, wanted=wanted, env={
-                **os.environ, **self.moto.environment, "TMPDIR": temporary,
+                **self.moto.environment, "TMPDIR": temporary,
                 "PATH": f"{self.shim}:{os.environ['PATH']}"})
         # Neither the login nor a tag of ECR's stays.
         self.assertEqual(os.listdir(temporary), [])
@@ -134,9 +134,9 @@ class Push(unittest.TestCase):
         self.assertEqual(
             {(x["platform"]["architecture"], x["digest"]) for x in json.loads(text)["manifests"]},
             {(x, tags[f"{self.commit}-{x}"]) for x in ("amd64", "arm64")})
-        docker("pull", f"{self.registry.name('two')}:{self.commit}",
-               env={**os.environ, "DOCKER_CONFIG": self.registry.login})
-        self.assertEqual(inspect(f"{self.registry.name('two')}:{self.commit}")["Architecture"], HERE)
+        reference = f"{self.registry.name('two')}:{self.commit}"
+        docker("pull", reference, env={**os.environ, "DOCKER_CONFIG": self.registry.login})
+        self.assertEqual(inspect(reference)["Architecture"], HERE)
 
     def test_a_critical_finding_keeps_version_and_latest_from_the_image(self):
         self.build(HERE)

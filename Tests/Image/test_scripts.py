@@ -13,11 +13,11 @@ from engine import HERE, NAME, OTHER, build_sh, docker, needs_engine
 from harness import ROOT, run, wait_until
 from test_build import all_tags, append, copy_of_sources
 
-HOSTILE = ("a b", "a'b", 'a"b', "$(touch stray)", "`touch stray`", "a;touch stray", "a\ntouch stray",
-           "../a", "-a", "*", "a&b", "a\\b", "é", "a" * 201, "a/../b", "")
+HOSTILE = ("a b", "a'b", 'a"b', "$(touch stray)", "`touch stray`", "a;touch stray",
+           "a\ntouch stray", "../a", "-a", "*", "a&b", "a\\b", "é", "a" * 201, "a/../b", "")
 COMMON = ("unexpected", "--unexpected", "-h", "--help=x", "")
-TOOLS = ("sh", "env", "cat", "grep", "sed", "git", "dirname", "printf", "tr", "mktemp", "rm", "date",
-         "awk", "sleep", "mkdir")
+TOOLS = ("sh", "env", "cat", "grep", "sed", "git", "dirname", "printf", "tr", "mktemp", "rm",
+         "date", "awk", "sleep", "mkdir")
 
 
 class Scripts(unittest.TestCase):
@@ -83,7 +83,8 @@ class Scripts(unittest.TestCase):
         for arguments in (("--platform", "linux/386"), ("--platform", "amd64"),
                           ("--platform", "linux/amd64,"), ("--platform", "linux/amd64 linux/arm64"),
                           ("--target", "builder"), ("--name", "UPPER"), ("--name", "a//b"),
-                          ("--name", "host:1/a"), ("--version", "1.0+2"), ("--version", "feature/x")):
+                          ("--name", "host:1/a"), ("--version", "1.0+2"),
+                          ("--version", "feature/x")):
             self.script("build", *arguments, wanted=64)
         for arguments in (("--version", "latest"), ("--scan-timeout", "0"),
                           ("--scan-timeout", "5s"), ("--region", "Frankfurt")):

@@ -116,7 +116,8 @@ class Task(unittest.TestCase):
         said = self.query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
                           connection.format("writer.example"), options=mount)
         self.assertEqual(said.out.strip(), "t")
-        refused = self.query("SELECT 1", connection.format("other.example"), options=mount, wanted=2)
+        refused = self.query("SELECT 1", connection.format("other.example"), options=mount,
+                             wanted=2)
         self.assertIn("does not match host name", refused.errors)
 
     def test_it_listens_within_two_seconds_and_its_own_check_finds_it_healthy_in_time(self):
@@ -237,9 +238,9 @@ class Task(unittest.TestCase):
             sidecar = self.sidecar(**variables)
             sidecar.wait_for("started")
             number = str(sidecar.state()["Pid"])
-            sidecar.execute("sh", "-c", "for i in 1 2 3 4 5; do (sleep 3 >/dev/null 2>&1 & ) ; done")
+            sidecar.execute("sh", "-c", "for i in 1 2 3 4 5; do (sleep 3 & ); done >/dev/null 2>&1")
             processes = self.processes(sidecar)
-            orphans = [x for x in processes if x[1] == number and x[3].startswith(("sleep", "busy"))]
+            orphans = [x for x in processes if x[1] == number and x[3][:5] in ("sleep", "busyb")]
             self.assertEqual(len(orphans), 5, processes)
             wait_until(lambda: len(self.processes(sidecar)) == 1, 20, "no zombie is left")
             sidecar.execute("sidecar", "health")

@@ -1,4 +1,5 @@
-# The repository of repository.yaml, in Terraform. `make test-image` keeps the two equal, field by field.
+# The repository of repository.yaml, in Terraform: `make test-image` keeps the two equal, field by
+# field.
 
 terraform {
   required_providers {
