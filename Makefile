@@ -82,6 +82,10 @@ fuzz test-fuzz: ## Fuzzes what reads bytes from outside for FUZZ_SECONDS: an hou
 	  -dict=Tests/Fuzz/words -max_len=4096 -timeout=10 -detect_leaks=0 -print_final_stats=1 \
 	  $(FUZZ_FLAGS) -artifact_prefix=.build/fuzz-found/ .build/fuzz-corpus Tests/Fuzz/seeds
 
+.PHONY: test-image
+test-image: ## The image, as ECS would run it: builds, tasks, push; wants a Docker engine
+	@.ci/foreground Tests/Image/run $(IMAGE_TESTS)
+
 .PHONY: install
 install: $(binary) ## Installs it below PREFIX, /usr/local unless given; DESTDIR is respected
 	install -D -m 755 $(binary) "$(DESTDIR)$(PREFIX)/bin/sidecar"
