@@ -35,7 +35,7 @@ def text_of(*parts):
 
 
 def folder():
-    made = tempfile.mkdtemp(prefix="sidecar-test-")
+    made = tempfile.mkdtemp(prefix="sidecar-image-test-")
     _folders.append(made)
     return made
 
