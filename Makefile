@@ -36,7 +36,7 @@ ordinary := env -u STATIC -u SYSROOT -u VERSION -u FUZZ
 build: deps-build ## The static binary .build/sidecar; ARCH=aarch64: .build/sidecar-aarch64
 	@$(if $(sysroot),.ci/sysroot $(ARCH) "$(sysroot)")
 	STATIC=$(ARCH) SYSROOT="$(sysroot)" VERSION="$(VERSION)" swift build -c release \
-	  --product sidecar --scratch-path $(scratch) $(triple)
+	  -debug-info-format none --product sidecar --scratch-path $(scratch) $(triple)
 	@.ci/check-elf $(ARCH) $(scratch)/release/sidecar
 	@install -m 755 $(scratch)/release/sidecar $(binary)
 
