@@ -52,6 +52,8 @@ public struct Settings: Equatable, Sendable {
   public var metricsAddress = IPAddress(ipv4: 0x7f00_0001)
   /// LISTEN_PORT, or the first of FORWARDS, in sleep mode too: names the control socket.
   public var controlPort: UInt16 = 8080
+  /// Gives up, after the start, what forwarding does not need.
+  public var sandbox = true
   public var transfer = TransferPolicy.automatic
   /// Where name servers are listed, and the port they are asked at: switches for tests.
   public var resolvConf = [UInt8]("/etc/resolv.conf")

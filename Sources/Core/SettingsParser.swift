@@ -5,7 +5,8 @@
 enum Variable: Int, CaseIterable {
   case mode, listenHost, listenPort, targetHost, targetPort, forwards, logLevel, logFormat
   case connectTimeout, idleTimeout, peerTimeout, drainDelay, drainTimeout, maxConnections, workers
-  case staleLimit, onTargetChange, probes, metricsPort, metricsHost, transfer, resolvConf, dnsPort
+  case staleLimit, onTargetChange, probes, metricsPort, metricsHost, sandbox
+  case transfer, resolvConf, dnsPort
 
   var name: StaticString {
     switch self {
@@ -29,6 +30,7 @@ enum Variable: Int, CaseIterable {
     case .probes: "PROBES"
     case .metricsPort: "METRICS_PORT"
     case .metricsHost: "METRICS_HOST"
+    case .sandbox: "SANDBOX"
     case .transfer: "SIDECAR_TRANSFER"
     case .resolvConf: "SIDECAR_RESOLV_CONF"
     case .dnsPort: "SIDECAR_DNS_PORT"
@@ -85,6 +87,7 @@ struct SettingsParser {
       settings.onTargetChange = [.keep, .drain, .reset][policy]
     }
     if choice(.probes, ["absorb", "forward"]) == 1 { settings.probes = .forward }
+    if choice(.sandbox, ["on", "off"]) == 1 { settings.sandbox = false }
     if let transfer = choice(.transfer, ["auto", "copy", "splice"]) {
       settings.transfer = [.automatic, .copy, .splice][transfer]
     }

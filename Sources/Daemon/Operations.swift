@@ -13,6 +13,7 @@ final class Operations {
   /// What the process is doing, and what the resolver knows: the supervisor's to say.
   var state = StatusReport.State.starting
   var names: () -> NameCounts = { NameCounts() }
+  var sandbox = SandboxState.off
 
   private var control: ReplyServer?
   private var metrics: ReplyServer?
@@ -62,6 +63,8 @@ final class Operations {
       controlAgain = now + Self.controlInterval
     }
   }
+
+  var isControlOpen: Bool { control != nil }
 
   private static func mayAsk(_ socket: borrowing Socket) -> Bool {
     do throws(Errno) {
@@ -180,6 +183,7 @@ final class Operations {
     report.descriptors = openDescriptors() ?? 0
     report.maxDescriptors = shared.limits.descriptors
     report.lostLogLines = shared.writer.lostLines
+    report.sandbox = sandbox
     guard shared.settings.mode == .proxy else { return report }
     report.workers = shared.limits.workers
     report.maxConnections = shared.limits.connections

@@ -53,9 +53,13 @@ final class Supervisor {
 
   /// Starts the threads, says so, and returns when it is time to exit.
   func run() throws(Errno) {
+    var confinement = Confinement()
+    confinement.begin(shared.settings)
     try shared.writer.start()
     for index in shared.doors.indices { try Worker(index: index, shared: shared).start() }
-    reportStart()
+    confinement.complete(shared.settings, mayListen: !(operations?.isControlOpen ?? true))
+    operations?.sandbox = confinement.state
+    reportStart(confinement.state)
     let resolver = Resolver(shared: shared, poller: poller.number) { [self] in report($0, $1) }
     self.resolver = resolver
     operations?.names = { resolver.counts }
@@ -151,7 +155,7 @@ final class Supervisor {
 
   // MARK: The log
 
-  private func reportStart() {
+  private func reportStart(_ sandbox: SandboxState) {
     for listener in shared.listeners {
       let target = shared.settings.forwards[Int(listener.forward)].target
       do throws(Errno) {
@@ -169,6 +173,9 @@ final class Supervisor {
         version: releaseVersion(), mode: shared.settings.mode, workers: shared.limits.workers,
         maxConnections: shared.limits.connections, at: .now)
     }
+    var level = LogLevel.info
+    if case .incomplete = sandbox { level = .warn }
+    report(level) { $0.sandbox(sandbox, at: .now) }
   }
 
   private func report(_ level: LogLevel, _ build: (inout LogLine) -> Void) {

@@ -145,4 +145,11 @@ const char *linux_environment(const char *name);
 void *linux_allocate(size_t bytes);
 void linux_free(void *memory);
 
+// Giving rights up (Sandbox.c).
+int32_t linux_refuse_new_privileges(void);
+int32_t linux_drop_capabilities(void);
+// The version of Landlock; `ports` are those that may still be connected to.
+int32_t linux_restrict_reach(const uint16_t *ports, size_t count);
+int32_t linux_filter_system_calls(const uint64_t *program, size_t count);
+
 #endif

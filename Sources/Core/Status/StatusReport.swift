@@ -32,6 +32,7 @@ public struct StatusReport: Sendable {
   public var maxPipes = 0
   public var lostLogLines: UInt64 = 0
   public var names = NameCounts()
+  public var sandbox = SandboxState.off
   /// The oldest, the oldest first.
   public var connections: [ConnectionView] = []
 
