@@ -3,39 +3,39 @@
 // more than a process killed for a call that was forgotten here.
 
 public enum Architecture: Sendable, CaseIterable {
-  case x86_64, aarch64
+  case amd64, arm64
 
   #if arch(arm64)
-    public static let own = Architecture.aarch64
+    public static let own = Architecture.arm64
   #else
-    public static let own = Architecture.x86_64
+    public static let own = Architecture.amd64
   #endif
 
   /// AUDIT_ARCH_X86_64, AUDIT_ARCH_AARCH64 (linux/audit.h): 32-bit calls have another.
   public var auditNumber: UInt32 {
     switch self {
-    case .x86_64: 0xc000_003e
-    case .aarch64: 0xc000_00b7
+    case .amd64: 0xc000_003e
+    case .arm64: 0xc000_00b7
     }
   }
 }
 
 /// A system call's numbers (asm/unistd.h); `none` where an architecture has no such call.
 public struct SystemCall: Sendable {
-  public let x86_64: UInt16
-  public let aarch64: UInt16
+  public let amd64: UInt16
+  public let arm64: UInt16
 
   static let none = UInt16.max
 
-  init(_ x86_64: UInt16, _ aarch64: UInt16) {
-    self.x86_64 = x86_64
-    self.aarch64 = aarch64
+  init(_ amd64: UInt16, _ arm64: UInt16) {
+    self.amd64 = amd64
+    self.arm64 = arm64
   }
 
   public func number(on architecture: Architecture) -> UInt16 {
     switch architecture {
-    case .x86_64: x86_64
-    case .aarch64: aarch64
+    case .amd64: amd64
+    case .arm64: arm64
     }
   }
 }

@@ -92,6 +92,8 @@ let helpText: StaticString = """
                       probe alone, which warns when draining takes longer
     PROBES            absorb (default): a client that leaves without a byte before
                       the target is reached costs the target nothing; or forward
+    SANDBOX           on (default): give up, after the start, what forwarding does
+                      not need; or off
   Durations: 500ms, 5s, 2m, 1h, or plain seconds.
 
   Signals: SIGTERM and SIGINT drain, a second one ends at once; SIGUSR1 logs

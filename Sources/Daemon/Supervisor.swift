@@ -168,14 +168,14 @@ final class Supervisor {
         $0.maxConnectionsLowered(asked: asked, allowed: shared.limits.connections, at: .now)
       }
     }
+    var level = LogLevel.info
+    if case .incomplete = sandbox { level = .warn }
+    report(level) { $0.sandbox(sandbox, at: .now) }
     report(.info) {
       $0.started(
         version: releaseVersion(), mode: shared.settings.mode, workers: shared.limits.workers,
         maxConnections: shared.limits.connections, at: .now)
     }
-    var level = LogLevel.info
-    if case .incomplete = sandbox { level = .warn }
-    report(level) { $0.sandbox(sandbox, at: .now) }
   }
 
   private func report(_ level: LogLevel, _ build: (inout LogLine) -> Void) {

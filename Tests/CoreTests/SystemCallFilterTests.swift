@@ -69,7 +69,7 @@ private func verdict(
 
 private func numbers(_ architecture: Architecture) throws -> [String: UInt16] {
   let path =
-    architecture == .aarch64
+    architecture == .arm64
     ? "/usr/include/asm-generic/unistd.h" : "/usr/include/x86_64-linux-gnu/asm/unistd_64.h"
   var numbers: [String: UInt16] = [:]
   for line in try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n") {

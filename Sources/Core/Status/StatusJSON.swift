@@ -17,6 +17,7 @@ extension StatusReport {
       $0.add("pipes_limit", maxPipes)
       $0.add("log_lines_lost", lostLogLines)
       $0.add("sandbox", sandbox.name)
+      $0.add("landlock", sandbox.landlock)
       $0.array("forwards", forwards) { add($1, to: &$0) }
       $0.array("connections", connections) { add($1, to: &$0) }
     }
