@@ -30,27 +30,6 @@ public enum SandboxState: Equatable, Sendable {
   var landlock: Int { if case .on(let landlock) = self { landlock } else { 0 } }
 }
 
-extension [UInt8] {
-  /// `sandbox on: 46 system calls, landlock 7`
-  mutating func append(_ state: SandboxState) {
-    append("sandbox ")
-    append(state.name)
-    switch state {
-    case .off: break
-    case .on(let landlock):
-      append(": ")
-      append(decimal: UInt64(SystemCallFilter.count))
-      append(" system calls, landlock ")
-      append(decimal: UInt64(clamping: landlock))
-    case .incomplete(let part, let code):
-      append(": ")
-      append(part.name)
-      append(" refused with errno ")
-      append(decimal: UInt64(clamping: code))
-    }
-  }
-}
-
 extension LogLine {
   /// info; warn when the system refused a part.
   public mutating func sandbox(_ state: SandboxState, at time: WallTime) {

@@ -73,6 +73,7 @@ public enum SystemCallFilter {
     SystemCall(7, SystemCall.none),  // poll
     SystemCall(271, 73),  // ppoll
     SystemCall(291, 20),  // epoll_create1
+    SystemCall(290, 19),  // eventfd2
     SystemCall(202, 98),  // futex
     SystemCall(318, 278),  // getrandom
     SystemCall(4, SystemCall.none),  // stat

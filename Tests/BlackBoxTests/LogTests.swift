@@ -33,7 +33,12 @@ struct LogTests {
 
   @Test(arguments: [
     ("error", []), ("warn", []),
-    ("info", ["listening", "sidecar ", "connection ended", "draining", "drained", "stopped"]),
+    (
+      "info",
+      [
+        "listening", "sandbox on", "sidecar ", "connection ended", "draining", "drained", "stopped",
+      ]
+    ),
     ("debug", ["listening", "connection opened", "connection ended"]),
   ])
   func theLevelDecidesWhatIsSaid(level: String, messages: [String]) throws {

@@ -8,7 +8,8 @@ import Testing
 private let always = [
   "recvfrom", "sendto", "splice", "epoll_wait", "epoll_pwait", "accept4", "close", "epoll_ctl",
   "connect", "setsockopt", "getsockopt", "shutdown", "read", "write", "pipe2", "getsockname",
-  "getpeername", "poll", "ppoll", "epoll_create1", "futex", "getrandom", "stat", "newfstatat",
+  "getpeername", "poll", "ppoll", "epoll_create1", "eventfd2", "futex", "getrandom", "stat",
+  "newfstatat",
   "getdents64", "wait4", "geteuid", "munmap", "mremap", "madvise", "brk", "clock_gettime",
   "rt_sigprocmask", "rt_sigreturn", "restart_syscall", "exit", "exit_group",
 ]

@@ -26,8 +26,8 @@ extension StatusReport {
       text.append("  workers ")
       text.append(decimal: UInt64(workers))
     }
-    text.append("\n")
-    text.append(sandbox)
+    text.append("  sandbox ")
+    text.append(sandbox.name)
     text.append("\n")
   }
 

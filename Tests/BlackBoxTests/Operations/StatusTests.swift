@@ -39,7 +39,8 @@ struct StatusTests {
       #expect(answer.ended == .exit(0) && answer.errors == [])
       let lines = answer.lines
       try #require(lines.count == 9)
-      #expect(lines[0].wholeMatch(of: /sidecar \S+  serving  up \S+  workers \d+/) != nil)
+      #expect(
+        lines[0].wholeMatch(of: /sidecar \S+  serving  up \S+  workers \d+  sandbox on/) != nil)
       #expect(
         lines[2].split(separator: " ").joined(separator: " ")
           == "LISTEN TARGET OPEN TOTAL FAILED ABSORBED TO TARGET TO CLIENT")
@@ -161,7 +162,7 @@ struct StatusTests {
   @Test func asleepItIsOneLine() throws {
     try withSidecar(["MODE": "sleep"]) { sidecar in
       let line = try sidecar.ask("status").line()
-      #expect(line.wholeMatch(of: /sidecar \S+  asleep  up \S+/) != nil)
+      #expect(line.wholeMatch(of: /sidecar \S+  asleep  up \S+  sandbox on/) != nil)
       let status = try sidecar.status()
       #expect(status.text("state") == "asleep" && status.forwards.isEmpty)
     }

@@ -64,6 +64,7 @@ func fullReport() -> StatusReport {
         host: [UInt8]("10.0.1.6"), kind: .address(ipv4(0x0a00_0106)), port: 3306),
       counts: second, answer: nil),
   ]
+  report.sandbox = .on(landlock: 7)
   report.connections = [
     view(3, age: .seconds(14_000), address: endpoint(0x0a00_0105, 5432)),
     view(7, age: .seconds(61), state: .clientEnded, address: endpoint(0x0a00_0105, 5432)),
@@ -76,7 +77,7 @@ struct StatusTableTests {
   @Test func theWholeTable() {
     #expect(
       text(fullReport().table) == """
-        sidecar 1.2.3  serving  up 4h2m  workers 2
+        sidecar 1.2.3  serving  up 4h2m  workers 2  sandbox on
 
         LISTEN      TARGET           OPEN  TOTAL  FAILED  ABSORBED  TO TARGET  TO CLIENT
         [::]:5432   db.example:5432     3     12       0         2    1.5 KiB    233 MiB
@@ -95,7 +96,7 @@ struct StatusTableTests {
   }
 
   @Test func asleepThereIsOneLine() {
-    #expect(text(emptyReport(.asleep).table) == "sidecar 1.2.3  asleep  up 4h2m\n")
+    #expect(text(emptyReport(.asleep).table) == "sidecar 1.2.3  asleep  up 4h2m  sandbox off\n")
   }
 
   @Test func theYoungerOnesAreCounted() {
@@ -140,14 +141,15 @@ struct StatusJSONTests {
     let object = try parse(fullReport())
     #expect(object["version"] as? String == "1.2.3")
     #expect(object["state"] as? String == "serving")
+    #expect(object["sandbox"] as? String == "on")
     #expect(object["uptime_seconds"] as? Double == 14_520)
     let numbers = [
       "workers": 2, "silent_workers": 0, "connections_open": 3, "connections_limit": 9_853,
       "descriptors_open": 21, "descriptors_limit": 20_000, "pipes_open": 1, "pipes_limit": 256,
-      "log_lines_lost": 4,
+      "log_lines_lost": 4, "landlock": 7,
     ]
     for (key, number) in numbers { #expect(object[key] as? Int == number, "\(key)") }
-    #expect(object.count == numbers.count + 5)
+    #expect(object.count == numbers.count + 6)
   }
 
   @Test func aForward() throws {
