@@ -1,4 +1,5 @@
 # What is in the images, and what they say of themselves.
+import hashlib
 import io
 import json
 import os
@@ -12,6 +13,7 @@ from engine import HERE, OTHER, Container, docker, image, inspect, needs_engine
 from harness import figure, run
 
 SECOND = 1_000_000_000
+SBOM = "/usr/local/share/sidecar/sidecar.spdx.json"
 
 
 def layers(tag):
@@ -55,9 +57,10 @@ class Image(unittest.TestCase):
                 self.assertIn(labels["revision"], (revision, revision + "-dirty"))
                 self.assertTrue(labels["source"])
 
-    def test_the_default_image_is_its_base_and_three_files(self):
+    def test_the_default_image_is_its_base_and_four_files(self):
         *_, ours = layers(image())
-        self.assertEqual(sorted(ours), ["/etc/group", "/etc/passwd", "/usr/local/bin/sidecar"])
+        self.assertEqual(sorted(ours), [
+            "/etc/group", "/etc/passwd", "/usr/local/bin/sidecar", SBOM])
         self.assertEqual({x.uid for x in ours.values()}, {0})
         self.assertEqual(ours["/usr/local/bin/sidecar"].mode & 0o7777, 0o755)
         base = inspect(engine.base_image())["Size"]
@@ -66,6 +69,23 @@ class Image(unittest.TestCase):
         figure("default image, bytes in all, on the base at hand", base + added)
         self.assertLessEqual(added, 350_000)
         self.assertLess(base + added, 9_560_000)
+
+    def test_what_is_linked_in_is_told_to_scanners(self):
+        folder = harness.folder()
+        made = docker("create", image()).out.strip()
+        for path in ("/usr/local/bin/sidecar", SBOM):
+            docker("cp", f"{made}:{path}", folder)
+        docker("rm", made)
+        told = os.path.join(folder, os.path.basename(SBOM))
+        run("pyspdxtools", "--infile", told)
+        with open(told, encoding="utf-8") as file:
+            packages = {x["name"]: x for x in json.load(file)["packages"]}
+        with open(os.path.join(folder, "sidecar"), "rb") as file:
+            digest = hashlib.sha256(file.read()).hexdigest()
+        self.assertEqual(packages["sidecar"]["checksums"][0]["checksumValue"], digest)
+        self.assertEqual(packages["sidecar"]["versionInfo"], "1.2.3")
+        self.assertRegex(packages["swift-runtime"]["versionInfo"], r"^6\.")
+        self.assertRegex(packages["musl"]["versionInfo"], r"^1\.")
 
     def test_the_minimal_image_is_two_files(self):
         for builder in ("classic",) + (("buildkit",) if engine.buildkit_client() else ()):
