@@ -50,7 +50,7 @@ run: build ## Runs it with TARGET_HOST and TARGET_PORT, or else with a demo targ
 	@.ci/foreground .ci/start $(binary)
 
 .PHONY: test
-test: deps lint test-x86_64 test-aarch64 test-swift test-figures test-fuzz ## Form, builds, tests
+test: deps lint test-x86_64 test-aarch64 test-swift test-fuzz test-bench ## Form, builds, all tests
 	@echo "make test: everything passed"
 
 .PHONY: lint
@@ -84,13 +84,14 @@ fuzz test-fuzz: ## Fuzzes what reads bytes from outside for FUZZ_SECONDS: an hou
 
 # Beside other forwarders; BENCH_ROUNDS, BENCH_CASES and BENCH_PEERS choose. The whole takes less
 # than 25 minutes and wants a machine that does nothing else; the quick one takes a minute or so.
-.PHONY: bench bench-quick bench-publish test-figures
-bench bench-quick: build ## Measures it beside other forwarders
-	$(ordinary) BENCH=1 swift build -c release --product Load --scratch-path .build/bench
+.PHONY: bench bench-quick bench-publish build-load test-bench
+bench bench-quick: build build-load ## Measures it beside other forwarders
 	@.ci/foreground Tests/Benchmarks/run $(if $(filter bench-quick,$@),--quick)
 bench-publish: ## Writes the last whole benchmark into README.md
 	@Tests/Benchmarks/run --publish
-test-figures: deps ## The arithmetic of the benchmark
+build-load: deps-build
+	$(ordinary) BENCH=1 swift build -c release --product Load --scratch-path .build/bench
+test-bench: deps build-load ## The benchmark's arithmetic, and its load generator
 	PYTHONPATH=Tests/Shared python3 -B -m unittest discover -s Tests/Benchmarks
 
 .PHONY: test-image
