@@ -12,7 +12,8 @@ from wording import number
 WIDTH, MARGIN = 830, 10
 NAMES_WIDTH, GAP, FIGURE_WIDTH = 160, 24, 62
 TOP, ROW, BAR = 62, 24, 14
-SHOWN = ("direct", "sidecar", "haproxy", "haproxy-splice", "nginx", "proxyd", "rinetd", "socat")
+LEFT_OUT = ("sidecar-1", "haproxy-auto")
+SHOWN = tuple(x for x in NAMES if x not in LEFT_OUT)
 
 STYLE = """\
 text { font: 12px system-ui, sans-serif; fill: #1f2328 }

@@ -1,5 +1,6 @@
 # One peer at work: started under a user's account, measured from outside, and ended. Its processes
 # are those of its session: no peer leaves it, and what it forks stays in it.
+import contextlib
 import os
 import shlex
 import signal
@@ -58,8 +59,9 @@ def proportional_set_size(leader):
     """In bytes: a page that n processes share counts 1/n for each of them."""
     total = 0
     for process in session(leader):
-        with open(f"/proc/{process}/smaps_rollup", encoding="ascii") as file:
-            total += sum(int(line.split()[1]) for line in file if line.startswith("Pss:"))
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it has just ended
+            with open(f"/proc/{process}/smaps_rollup", encoding="ascii") as file:
+                total += sum(int(line.split()[1]) for line in file if line.startswith("Pss:"))
     return total * 1024
 
 

@@ -61,16 +61,27 @@ def both_ways(results, count, metric, peer):
             for way in ("up", "down")]
 
 
+def beside_large(results, made, count, metric, peer):
+    """The row, and in it, not judged, what a peer tuned for bulk alone comes to."""
+    large = [x for x in both_ways(results, count, metric, f"{peer}-large") if x.value is not None]
+    if not large:
+        return made
+    shown = ", ".join(f"{number(x.value, 2, METRICS[metric].is_cost)}×" for x in large)
+    return dataclasses.replace(made, measured=f"{made.measured} (large buffers: {shown})")
+
+
 def bulk(results):
     rows = []
     for count, limits in ((1, (1.9, 1.9, 1.0)), (16, (2.2, 2.2, 1.05)), (200, (2.2, 2.2, 1.05))):
         for peer, limit in zip(("haproxy", "nginx", "proxyd"), limits):
-            rows.append(row(f"bulk, {count} connections: ≥ {limit:g}× {NAMES[peer]}".replace(
-                "1 connections", "1 connection"), both_ways(results, count, "megabytes", peer),
-                limit))
+            plural = "connection" if count == 1 else "connections"
+            made = row(f"bulk, {count} {plural}: ≥ {limit:g}× {NAMES[peer]}",
+                       both_ways(results, count, "megabytes", peer), limit)
+            rows.append(beside_large(results, made, count, "megabytes", peer))
         if count == 1:
-            rows.append(row("bulk, 1 connection: CPU per GB ≤ 0.33× nginx",
-                            both_ways(results, 1, "cpu_gigabyte", "nginx"), 0.33, at_most=True))
+            made = row("bulk, 1 connection: CPU per GB ≤ 0.33× nginx",
+                       both_ways(results, 1, "cpu_gigabyte", "nginx"), 0.33, at_most=True)
+            rows.append(beside_large(results, made, 1, "cpu_gigabyte", "nginx"))
     rows.append(row("no cliff: bulk, 600 connections ≥ 0.9× of its own 200", [
         Figure(way, _quotient(
             results.median(f"bulk-{way}-600", UNPRIVILEGED, "sidecar", "megabytes"),

@@ -6,7 +6,8 @@ import harness
 
 PROGRAM = harness.path(".build", "bench", "release", "Load")
 # Setting up and ending thousands of connections through a slow forwarder takes that long.
-PATIENCE = 40
+PATIENCE = 30
+NO_END = "no end within"
 
 
 class Server:
@@ -40,7 +41,7 @@ def run(case, port, seconds, **options):
         said = harness.run(*arguments(case, port, seconds, **options), wanted=None,
                            timeout=seconds + PATIENCE)
     except subprocess.TimeoutExpired:
-        return {"failure": f"no end within {seconds + PATIENCE} s"}
+        return {"failure": f"{NO_END} {seconds + PATIENCE} s"}
     return report(said.code, said.out, said.errors)
 
 

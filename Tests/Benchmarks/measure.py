@@ -14,8 +14,8 @@ import strace
 from cases import IDLE
 
 ENDING = 0.1  # seconds: what a forwarder still does after the last answer is its work too
-CALLS_SECONDS = (0.5, 2.0)
-STARTS = 15
+CALLS_SECONDS = (0.3, 1.2)
+STARTS = 11
 
 
 def sample(case, peer, user, seconds, server):
@@ -149,8 +149,9 @@ def memory(_, peer, user, __):
 
 
 def _with_idle(between, idle):
+    # Thousands of processes are looked at one by one while it runs.
     child = harness.start(
-        *load.arguments("idle-active", between.port, 2, connections=1, idle=idle),
+        *load.arguments("idle-active", between.port, 6 if idle else 1, connections=1, idle=idle),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         held = idle + 1

@@ -32,8 +32,8 @@ class Peer:
     variables: tuple = ()
     # It is given a listening socket, as systemd would do it.
     is_given_socket: bool = False
-    # Only these groups of cases are measured; empty: all.
-    groups: tuple = ()
+    # Only these cases, or groups of them, are measured; empty: all.
+    only: tuple = ()
     # Moves bytes through pipes, of which root may have more: measured as root too.
     uses_pipes: bool = False
 
@@ -70,39 +70,27 @@ def first_version(lines):
     return "unknown"
 
 
-def haproxy(key, name, *options, groups=()):
+def haproxy(key, name, *options, only=(), tuning=()):
     """Without nbthread it has one thread per CPU. In TCP mode it never uses Nagle's algorithm."""
     pipes = (f"  maxpipes {PIPES}",) if options else ()
     lines = (
-        "global", f"  maxconn {CONNECTIONS}", *pipes,
+        "global", f"  maxconn {CONNECTIONS}", *pipes, *tuning,
         "defaults", "  mode tcp", "  timeout connect 5s", f"  timeout client {NEVER}s",
         f"  timeout server {NEVER}s", *(f"  option {x}" for x in options),
         "listen forward", f"  bind 127.0.0.1:{{port}} backlog {BACKLOG}",
         "  server target 127.0.0.1:{target}", "")
     return Peer(
         key, name, "haproxy", ("haproxy",), ("haproxy", "-v"),
-        ("haproxy", "-db", "-f", "{folder}/configuration"), "\n".join(lines), groups=groups,
+        ("haproxy", "-db", "-f", "{folder}/configuration"), "\n".join(lines), only=only,
         uses_pipes=bool(options))
 
 
-# The groups of cases in which bytes are moved as fast as they will.
-FORWARDING = ("bulk", "round-trips", "connects", "idle", "mixed", "pgbench")
-SIDECAR_VARIABLES = (("TARGET_HOST", "127.0.0.1"), ("TARGET_PORT", "{target}"),
-                     ("LISTEN_HOST", "127.0.0.1"), ("LISTEN_PORT", "{port}"))
-
-PEERS = (
-    Peer("direct", "no forwarder", uses_pipes=True),  # for comparison
-    Peer("sidecar", "sidecar", files=(SIDECAR,), version_command=(SIDECAR, "--version"),
-         command=(SIDECAR,), variables=SIDECAR_VARIABLES, uses_pipes=True),
-    Peer("sidecar-1", "sidecar, 1 worker", files=(SIDECAR,),
-         version_command=(SIDECAR, "--version"), command=(SIDECAR,),
-         variables=SIDECAR_VARIABLES + (("WORKERS", "1"),), groups=FORWARDING),
-    haproxy("haproxy", "HAProxy"),
-    haproxy("haproxy-splice", "HAProxy, splice", "splice-request", "splice-response"),
-    haproxy("haproxy-auto", "HAProxy, splice-auto", "splice-auto", groups=("bulk",)),
-    Peer("nginx", "nginx stream", "nginx libnginx-mod-stream", ("nginx", STREAM_MODULE),
-         ("nginx", "-v"), ("nginx", "-p", "{folder}", "-c", "{folder}/configuration"),
-         configuration=f"""\
+def nginx(key, name, tuning="", only=()):
+    """A socket for each worker, by reuseport: the kernel spreads connections over them."""
+    return Peer(
+        key, name, "nginx libnginx-mod-stream", ("nginx", STREAM_MODULE), ("nginx", "-v"),
+        ("nginx", "-p", "{folder}", "-c", "{folder}/configuration"), only=only,
+        configuration=f"""\
 load_module {STREAM_MODULE};
 daemon off;
 worker_processes auto;
@@ -114,13 +102,37 @@ stream {{
   tcp_nodelay on;
   proxy_timeout {NEVER}s;
   proxy_half_close on;
-  proxy_buffer_size 64k;
+{tuning}\
   server {{
     listen 127.0.0.1:{{port}} backlog={BACKLOG} reuseport;
     proxy_pass 127.0.0.1:{{target}};
   }}
 }}
-"""),
+""")
+
+
+# The groups of cases in which bytes are moved as fast as they will.
+FORWARDING = ("bulk", "round-trips", "connects", "idle", "mixed", "pgbench")
+# Where splice-auto could help.
+FEW = tuple(f"bulk-{way}-{count}" for way in ("up", "down") for count in (1, 16))
+SIDECAR_VARIABLES = (("TARGET_HOST", "127.0.0.1"), ("TARGET_PORT", "{target}"),
+                     ("LISTEN_HOST", "127.0.0.1"), ("LISTEN_PORT", "{port}"))
+
+PEERS = (
+    Peer("direct", "no forwarder", uses_pipes=True),  # for comparison
+    Peer("sidecar", "sidecar", files=(SIDECAR,), version_command=(SIDECAR, "--version"),
+         command=(SIDECAR,), variables=SIDECAR_VARIABLES, uses_pipes=True),
+    Peer("sidecar-1", "sidecar, 1 worker", files=(SIDECAR,),
+         version_command=(SIDECAR, "--version"), command=(SIDECAR,),
+         variables=SIDECAR_VARIABLES + (("WORKERS", "1"),), only=FORWARDING),
+    haproxy("haproxy", "HAProxy"),
+    haproxy("haproxy-splice", "HAProxy, splice", "splice-request", "splice-response"),
+    haproxy("haproxy-auto", "HAProxy, splice-auto", "splice-auto", only=FEW),
+    # The documentation strongly recommends not to change it; for bulk alone it is worth it.
+    haproxy("haproxy-large", "HAProxy, 128k buffers", only=("bulk",),
+            tuning=("  tune.bufsize 131072",)),
+    nginx("nginx", "nginx stream"),
+    nginx("nginx-large", "nginx, 256k buffers", "  proxy_buffer_size 256k;\n", only=("bulk",)),
     Peer("proxyd", "systemd-socket-proxyd", "systemd", (SOCKET_PROXYD,),
          (SOCKET_PROXYD, "--version"),
          (SOCKET_PROXYD, f"--connections-max={CONNECTIONS}", "127.0.0.1:{target}"),

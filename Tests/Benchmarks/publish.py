@@ -37,9 +37,9 @@ def section(results, rows):
     """What README.md shows."""
     facts = results.facts
     titles = {x.key: x.title for x in charts.CHARTS}
+    variants = [x for x in results.peers if x.rpartition("-")[0] in results.peers]
     versions = ", ".join(f"{x['name']} {x['version']}" for key, x in results.peers.items()
-                         if x["version"] and key not in ("sidecar", "sidecar-1", "haproxy-splice",
-                                                         "haproxy-auto"))
+                         if x["version"] and key != "sidecar" and key not in variants)
     return "\n".join([
         f"Measured on {facts['date']} at commit {facts['commit']}: {facts['cpus']} CPUs "
         f"({facts['cpu']}), Linux {facts['kernel']}, load generator and target on the same "
