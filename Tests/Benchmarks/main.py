@@ -167,7 +167,7 @@ def run(defaults, out):
     if wants_database and not has_database:
         made["missing_cases"] = "pgbench is not here (Debian's postgresql)"
     planned = plan(made["cases"], here, forwarder.users(), has_database)
-    described = {x.key: describe(x) for x in here}
+    described = {x.key: describe(x, x.version()) for x in here}
     results = Results(machine.facts(), described, made)
     server = database.Server() if has_database else None
     try:
@@ -184,9 +184,9 @@ def run(defaults, out):
     print(f"in {out}: results.json, charts; it took {made['took'] / 60:.1f} minutes")
 
 
-def describe(peer):
+def describe(peer, version):
     command, variables, configuration = peer.settings()
-    return {"name": peer.name, "version": peer.version(), "command": list(command),
+    return {"name": peer.name, "version": version, "command": list(command),
             "variables": variables, "configuration": configuration,
             "is_given_socket": peer.is_given_socket}
 

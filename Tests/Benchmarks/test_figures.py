@@ -1,6 +1,7 @@
 # The benchmark's own arithmetic: a wrong figure would look like a right one.
-import os
 import re
+import resource
+import subprocess
 import tempfile
 import unittest
 import xml.etree.ElementTree
@@ -9,6 +10,7 @@ import charts
 import database
 import forwarder
 import goals
+import harness
 import load
 import machine
 import main
@@ -30,7 +32,7 @@ def results_of(*rows):
         {"date": "2026-01-02 03:04 UTC", "commit": "abc", "kernel": "6", "architecture": "x86_64",
          "cpus": 2, "cpu": "one", "memory_mb": 1, "load": 0.0, "descriptors": 1,
          "fs.pipe-user-pages-soft": "1"},
-        {x.key: main.describe(x) | {"version": "1.0"} for x in peers.PEERS},
+        {x.key: main.describe(x, "1.0") for x in peers.PEERS},
         {"rounds": 3, "seconds": 1.0, "seed": 6, "left_out": {}, "is_whole": True})
     for case, peer, metric, values in rows:
         for turn, value in enumerate(values):
@@ -112,7 +114,7 @@ class Samples(unittest.TestCase):
         self.assertEqual(said, {"per_second": 11034.71, "transactions": 11040, "failed": 3})
         aborted = database.report(2, PGBENCH, "pgbench: error: client 3 aborted in command 0\n")
         self.assertEqual(aborted["failed"], 4)
-        self.assertEqual(database.report(1, "", "no server\n"), {"failure": "no server"})
+        self.assertEqual(database.report(1, PGBENCH, "no server\n"), {"failure": "no server"})
 
     def test_strace_s_table_is_understood(self):
         self.assertEqual(strace.parse(STRACE), {"epoll_pwait": 2000, "recvfrom": 4010, "read": 1})
@@ -127,9 +129,17 @@ class Samples(unittest.TestCase):
         shares = machine.shares(busy=150, total=200, own=1.0, ticks=100, cpus=2)
         self.assertEqual(shares, {"others": 0.25, "idle": 0.25, "seconds": 1.0})
 
-    def test_a_session_has_the_time_of_all_its_processes(self):
-        self.assertIn(os.getpid(), forwarder.session(os.getsid(0)))
-        self.assertGreaterEqual(forwarder.cpu_seconds(os.getsid(0)), 0)
+    def test_a_session_has_the_time_of_children_that_have_ended_too(self):
+        busy = "i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done"
+        parent = harness.start("sh", "-c", f"sleep 60 & sh -c '{busy}'; echo; wait",
+                               stdout=subprocess.PIPE)
+        parent.stdout.readline()
+        own = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        self.assertEqual(len(forwarder.session(parent.pid)), 2)
+        self.assertGreaterEqual(forwarder.cpu_seconds(parent.pid), 0.05)
+        harness.end(parent)
+        parent.stdout.close()
+        self.assertGreater(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime, own)
 
 
 class Goals(unittest.TestCase):
@@ -262,6 +272,8 @@ class Pictures(unittest.TestCase):
         low, high = float(whisker[1]) - left, float(whisker[2]) - left
         self.assertAlmostEqual(width / high, 0.75, 2)
         self.assertAlmostEqual(low / high, 0.5, 2)
+        room = (charts.WIDTH - charts.NAMES_WIDTH - charts.MARGIN) / 3 - charts.GAP
+        self.assertAlmostEqual(high, room - charts.FIGURE_WIDTH, 0)
 
     def test_every_panel_has_a_case_with_that_metric(self):
         for chart in charts.CHARTS:
