@@ -105,7 +105,7 @@ def after_header(fault, where=("up", "down")):
 
 
 flips = after_header(lambda piece: piece[:-1] + bytes([piece[-1] ^ 1]), ("up",))
-loses = after_header(lambda piece: piece[:-1])
+loses = after_header(lambda piece: piece[:-1] if len(piece) > 100 else piece)
 cuts = after_header(lambda piece: None)
 swallows = after_header(lambda piece: b"")
 
@@ -179,6 +179,11 @@ class Bad(unittest.TestCase):
     def test_a_lost_byte_of_a_stream_is_wrong(self):
         self.assertEqual(self.errors("bulk-down", loses), {"wrong"})
         self.assertEqual(self.errors("bulk-up", loses, "--size", "4096"), {"wrong"})
+
+    def test_the_lost_end_of_a_stream_is_wrong(self):
+        def lose(direction, position, piece):
+            return piece if direction == "down" or position < 1_000_000 else b""
+        self.assertEqual(self.errors("bulk-up", lose), {"wrong"})
 
     def test_cut_connections_are_closed_or_reset(self):
         for case in ("round-trips", "bulk-down", "mixed"):

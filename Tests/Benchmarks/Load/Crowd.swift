@@ -5,9 +5,12 @@ import Linux
 struct Crowd: ~Copyable {
   /// Some forwarders have a backlog of 5, and what does not fit there comes a second later.
   private static let openingAtOnce = 4
-  /// How long nothing may happen while connections are opened; and how long the end may take.
+  /// How long nothing may happen while connections are opened, and when they end.
   private static let patience: Int64 = 5_000_000_000
   private static let patienceAtEnd: Int64 = 2_000_000_000
+  /// How long the end may take although something happens: a stream may never hear of it.
+  private static let longestEnd: Int64 = 10_000_000_000
+  private static let betweenTallies: Int64 = 10_000_000
   /// What a stream moves with one call beside round trips, which wait so long at most.
   private static let pieceBesideRoundTrips = 1 << 16
 
@@ -97,9 +100,8 @@ struct Crowd: ~Copyable {
     work(until: now + warmUp)
     figures.latencies.clear()
     let (start, totals) = (now, figures.totals)
-    noteStreams()
+    for index in 0..<count { members[index].noted = members[index].position }
     work(until: start + order.nanoseconds)
-    countSilentStreams()
     figures.seconds = Double(now - start) / 1e9
     figures.bytes = figures.totals.bytes - totals.bytes
     figures.operations = figures.totals.operations - totals.operations
@@ -109,40 +111,46 @@ struct Crowd: ~Copyable {
   private mutating func measureUploads() {
     work(until: now + warmUp)
     guard let first = newTally() else { return }
-    noteStreams()
     work(until: first.nanoseconds + order.nanoseconds)
-    countSilentStreams()
     guard let second = newTally() else { return }
     figures.seconds = Double(second.nanoseconds - first.nanoseconds) / 1e9
     figures.bytes = second.bytes - first.bytes
-  }
-
-  private func noteStreams() {
-    for index in 0..<count { members[index].noted = members[index].position }
-  }
-
-  /// A stream that stood still all the time is an error, like an answer that never came.
-  private mutating func countSilentStreams() {
-    for index in 0..<count where members[index].role.isStream && members[index].stage == .open {
-      if members[index].noted == members[index].position { figures.errors.closed += 1 }
-    }
   }
 
   /// Everything on its way arrives, so that a forwarder has nothing left to do, and whatever has
   /// cost it time is counted in the totals.
   private mutating func leave() {
     isOver = true
+    let companions = order.load == .bulkUp ? 1 : 0
     for index in 0..<count where members[index].stage == .open {
       endSending(members + index)
     }
-    let companions = order.load == .bulkUp ? 1 : 0
-    let deadline = now + Self.patienceAtEnd
-    while remaining > companions, now < deadline { step(until: deadline) }
-    for index in 0..<count where members[index].askedAt != 0 { figures.errors.closed += 1 }
-    if companions > 0, let last = newTally() {
-      figures.totals.bytes = last.bytes
-      figures.errors.wrong += last.wrong
+    if order.load == .bulkUp { awaitDelivery() }
+    let last = now + Self.longestEnd
+    var deadline = now + Self.patienceAtEnd
+    while remaining > companions, now < min(deadline, last) {
+      if step(until: deadline) > 0 { deadline = now + Self.patienceAtEnd }
     }
+    for index in 0..<count where members[index].isOwedSomething { figures.errors.closed += 1 }
+  }
+
+  /// An upload's end proves nothing: some forwarders end a connection when all that is left of it
+  /// is in their kernel's hands.
+  private mutating func awaitDelivery() {
+    var sent = 0
+    for index in 0..<count where members[index].role == .upload { sent += members[index].position }
+    let last = now + Self.longestEnd
+    var deadline = now + Self.patienceAtEnd
+    var delivered = Tally(nanoseconds: 0, bytes: 0, wrong: 0)
+    while delivered.bytes != sent, now < min(deadline, last), let tally = newTally() {
+      if tally.bytes > delivered.bytes { deadline = now + Self.patienceAtEnd }
+      delivered = tally
+      step(until: now + Self.betweenTallies)
+    }
+    figures.totals.bytes = delivered.bytes
+    figures.errors.wrong += delivered.wrong
+    let areAllWell = figures.errors.closed + figures.errors.reset == 0
+    if areAllWell, delivered.bytes != sent { figures.errors.wrong += 1 }
   }
 
   // MARK: Turns
@@ -151,13 +159,17 @@ struct Crowd: ~Copyable {
     while now < deadline, working > 0 { step(until: deadline) }
   }
 
-  private mutating func step(until deadline: Int64) {
+  /// Waits once; how many were ready.
+  @discardableResult
+  private mutating func step(until deadline: Int64) -> Int {
     let milliseconds = max(0, deadline - now + 999_999) / 1_000_000
-    for index in 0..<poller.wait(milliseconds: Int32(milliseconds)) {
+    let ready = poller.wait(milliseconds: Int32(milliseconds))
+    for index in 0..<ready {
       let event = poller.event(index)
       attend(to: members + Int(event.token), event.readiness)
     }
     now = monotonicNanoseconds()
+    return ready
   }
 
   private mutating func newTally() -> Tally? {

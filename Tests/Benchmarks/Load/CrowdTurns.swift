@@ -129,6 +129,7 @@ extension Crowd {
       figures.errors.wrong += 1
     }
     member.pointee.position += count
+    if isOver { endSending(member) }
   }
 
   private mutating func sendStream(_ member: UnsafeMutablePointer<Member>) {
@@ -165,7 +166,7 @@ extension Crowd {
   // MARK: Leaving
 
   mutating func endSending(_ member: UnsafeMutablePointer<Member>) {
-    if member.pointee.role == .counter || member.pointee.askedAt != 0 { return }
+    if member.pointee.role == .counter || member.pointee.isOwedSomething { return }
     guard (try? member.pointee.socket.endSending()) != nil else { return end(member, .reset) }
     member.pointee.stage = .leaving
     watch(member.pointee.socket, with: poller, for: .bytes, token: member.pointee.index)

@@ -21,8 +21,6 @@ struct Member: ~Copyable {
       }
     }
 
-    var isStream: Bool { self == .download || self == .upload }
-
     var mode: Mode {
       switch self {
       case .pingPong, .idle: .echo
@@ -67,4 +65,15 @@ struct Member: ~Copyable {
   var askedAt: Int64 = 0
 
   init(_ role: Role, index: Int) { (self.role, self.index) = (role, index) }
+
+  /// When it is over: an answer, some byte of a stream that has stood still ever since the
+  /// measuring began, or the end.
+  var isOwedSomething: Bool {
+    switch role {
+    case .pingPong: askedAt != 0
+    case .download: stage == .open && noted == position
+    case .upload: stage == .leaving
+    case .idle, .counter: false
+    }
+  }
 }

@@ -7,7 +7,7 @@ struct Errors {
   var reset = 0
   /// Ended in order but before its time, or silent to the end.
   var closed = 0
-  /// Other bytes than those that had to come.
+  /// Other bytes than those that had to come, or fewer of a stream than were sent.
   var wrong = 0
 }
 
