@@ -7,6 +7,7 @@ import signal
 import socket
 
 import harness
+from peers import BACKLOG
 
 NOBODY = 65534
 ROOT_USER, UNPRIVILEGED = "root", "unprivileged"
@@ -80,13 +81,12 @@ def sockets_per_poller(process):
 
 
 class Forwarder:
-    """A peer that listens; `wrapper` is a program to run it in, for example strace."""
+    """A peer, ready to start; `wrapper` is a program to run it in, for example strace."""
 
-    def __init__(self, peer, user, target, wrapper=(), is_awaited=True):
+    def __init__(self, peer, user, target, wrapper=()):
         self.peer, self.target = peer, target
-        self.folder = harness.folder()
-        self.port = harness.free_port()
-        self.process = None
+        self.folder, self.port = harness.folder(), harness.free_port()
+        self.process = self.listener = None
         command, variables, configuration = peer.settings(
             port=self.port, target=target, folder=self.folder)
         with open(f"{self.folder}/configuration", "w", encoding="utf-8") as file:
@@ -94,32 +94,24 @@ class Forwarder:
         if prefix(user):
             os.chown(self.folder, NOBODY, NOBODY)
         if peer.is_given_socket:
-            command = self._with_socket(command)
+            command = self._with_listener(command)
         self.command = (*prefix(user), *wrapper, *command)
         self.environment = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", **variables}
-        if is_awaited:
-            self.start()
-            self.wait_until_listening()
 
-    def _with_socket(self, command):
-        """As a socket unit with NoDelay= would do it (sd_listen_fds(3))."""
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.bind(("127.0.0.1", self.port))
-        self.socket.listen(4096)
-        self.socket.setblocking(False)
-        number = self.socket.fileno()
-        return ("sh", "-c", f"export LISTEN_PID=$$ LISTEN_FDS=1; exec {shlex.join(command)} "
-                            f"3<&{number}")
-
-    socket = None
+    def _with_listener(self, command):
+        """As a socket unit with NoDelay= would have it (sd_listen_fds(3))."""
+        self.listener = socket.create_server(("127.0.0.1", self.port), backlog=BACKLOG)
+        self.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.listener.setblocking(False)
+        script = (f"export LISTEN_PID=$$ LISTEN_FDS=1; exec {shlex.join(command)} "
+                  f"3<&{self.listener.fileno()}")
+        return ("sh", "-c", script)
 
     def start(self):
         with open(f"{self.folder}/log", "wb") as log:
             self.process = harness.start(
                 *self.command, stdout=log, stderr=log, env=self.environment, cwd=harness.ROOT,
-                pass_fds=(self.socket.fileno(),) if self.socket else ())
+                pass_fds=(self.listener.fileno(),) if self.listener else ())
 
     def wait_until_listening(self):
         try:
@@ -128,9 +120,7 @@ class Forwarder:
         except AssertionError:
             pass
         if self.has_ended() or not connections(self.port, LISTEN):
-            said = self.log()
-            self.end()
-            raise RuntimeError(f"{self.peer.name} does not start: {said}")
+            raise RuntimeError(f"{self.peer.name} does not start: {self.log()}")
 
     def has_ended(self):
         return harness.has_ended(self.process)
@@ -154,12 +144,19 @@ class Forwarder:
         harness.wait_until(self.has_ended, 20, f"the end of {self.peer.name} under trace", 0.01)
 
     def end(self):
-        if self.socket:
-            self.socket.close()
-        harness.end(self.process)
+        if self.listener:
+            self.listener.close()
+        if self.process:
+            harness.end(self.process)
         harness.remove(self.folder)
 
     def __enter__(self):
+        try:
+            self.start()
+            self.wait_until_listening()
+        except BaseException:
+            self.end()
+            raise
         return self
 
     def __exit__(self, *_):
@@ -185,5 +182,6 @@ class Direct:
         pass
 
 
-def started(peer, user, target):
+def between(peer, user, target):
+    """To be entered: starts the peer, waits until it listens, and ends it."""
     return Forwarder(peer, user, target) if peer.command else Direct(target)

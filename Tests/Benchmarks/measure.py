@@ -60,31 +60,31 @@ def cost(name, cpu, amount):
 class Work:
     """What a forwarder does from now on."""
 
-    def __init__(self, between):
-        self.between, self.before = between, between.cpu_seconds()
+    def __init__(self, way):
+        self.way, self.before = way, way.cpu_seconds()
 
     def cpu_seconds(self):
         if self.before is None:
             return None
         time.sleep(ENDING)
-        return self.between.cpu_seconds() - self.before
+        return self.way.cpu_seconds() - self.before
 
 
 def forward(case, peer, user, seconds):
-    with load.Server() as target, forwarder.started(peer, user, target.port) as between:
-        work = Work(between)
-        report = load.run(case.load, between.port, seconds, **dict(case.options))
-        if between.has_ended():
-            raise RuntimeError(f"{peer.name} ended by itself: {between.log()}")
+    with load.Server() as target, forwarder.between(peer, user, target.port) as way:
+        work = Work(way)
+        report = load.run(case.load, way.port, seconds, **dict(case.options))
+        if way.has_ended():
+            raise RuntimeError(f"{peer.name} ended by itself: {way.log()}")
         cpu = work.cpu_seconds()
         wanted(report)
         return values_of(report, cpu), report["errors"]
 
 
 def pgbench(case, peer, user, seconds, *, server):
-    with forwarder.started(peer, user, server.port) as between:
-        work = Work(between)
-        report = wanted(server.pgbench(between.port, seconds, case.key.endswith("connect")))
+    with forwarder.between(peer, user, server.port) as way:
+        work = Work(way)
+        report = wanted(server.pgbench(way.port, seconds, case.key.endswith("connect")))
         values = {"transactions": report["per_second"],
                   **cost("cpu_thousand", work.cpu_seconds(), report["transactions"] / 1e3)}
         return values, {"wrong": report["failed"]}
@@ -96,11 +96,11 @@ def start(_, peer, user, __):
     listening, first_byte = [], []
     with socket.create_server(("127.0.0.1", 0)) as target:
         for _ in range(STARTS):
-            between = forwarder.Forwarder(peer, user, target.getsockname()[1], is_awaited=False)
+            way = forwarder.Forwarder(peer, user, target.getsockname()[1])
             try:
-                times = _start_once(between, target)
+                times = _start_once(way, target)
             finally:
-                between.end()
+                way.end()
             listening.append(times[0])
             first_byte.append(times[1])
     middle = STARTS // 2
@@ -111,16 +111,16 @@ def start(_, peer, user, __):
     return values, {}
 
 
-def _start_once(between, target):
+def _start_once(way, target):
     began = time.perf_counter_ns()
-    between.start()
+    way.start()
     while True:
         client = socket.socket()
-        if client.connect_ex(("127.0.0.1", between.port)) == 0:
+        if client.connect_ex(("127.0.0.1", way.port)) == 0:
             break
         client.close()
         if time.perf_counter_ns() - began > 10e9:
-            raise RuntimeError(f"does not start: {between.log()}")
+            raise RuntimeError(f"does not start: {way.log()}")
     listening = time.perf_counter_ns()
     with client:
         client.settimeout(10)
@@ -137,37 +137,42 @@ def _start_once(between, target):
 def memory(_, peer, user, __):
     """At rest; then with one connection that works, alone and beside the idle ones."""
     sizes = {}
-    with load.Server() as target, forwarder.started(peer, user, target.port) as between:
+    with load.Server() as target, forwarder.between(peer, user, target.port) as way:
         time.sleep(0.3)
-        values = {"at_rest": between.memory() / 1e3}
+        values = {"at_rest": way.memory() / 1e3}
         for idle in (0, IDLE):
-            report, sizes[idle], uneven = _with_idle(between, idle)
+            report, sizes[idle], uneven = _with_idle(way, idle)
         values["per_idle"] = (sizes[IDLE] - sizes[0]) / IDLE
-        if peer.key == "sidecar" and uneven is not None:
+        if uneven is not None:
             values["uneven"] = uneven
         return values, report["errors"]
 
 
-def _with_idle(between, idle):
+def _with_idle(way, idle):
     # Thousands of processes are looked at one by one while it runs.
     child = harness.start(
-        *load.arguments("idle-active", between.port, 6 if idle else 1, connections=1, idle=idle),
+        *load.arguments("idle-active", way.port, 6 if idle else 1, connections=1, idle=idle),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         held = idle + 1
         # What the target has accepted, the forwarder has connected through.
         harness.wait_until(
-            lambda: forwarder.connections(between.target, forwarder.ESTABLISHED) >= held
-            or harness.has_ended(child), 60, f"{held} connections", 0.05)
+            lambda: forwarder.connections(way.target, forwarder.ESTABLISHED) >= held
+            or harness.has_ended(child), 30, f"{held} connections", 0.05)
         time.sleep(0.5)
-        size = between.memory()
-        # Two sockets are one connection. Pollers that hold next to none belong to no worker.
-        counts = [x / 2 for x in forwarder.sockets_per_poller(between.process.pid) if x > idle / 99]
-        uneven = max(counts) - min(counts) if idle and counts else None
+        size = way.memory()
+        uneven = _unevenness(way, idle) if idle and way.peer.key == "sidecar" else None
         out, errors = child.communicate(timeout=60)
         return wanted(load.report(child.returncode, out, errors)), size, uneven
     finally:
         harness.end(child, signal.SIGKILL)
+
+
+def _unevenness(way, idle):
+    """How many connections more one worker has than another; two sockets are one. Pollers that
+    hold next to none belong to no worker."""
+    counts = [x / 2 for x in forwarder.sockets_per_poller(way.process.pid) if x > idle / 99]
+    return max(counts) - min(counts)
 
 
 def calls(case, peer, user, _):

@@ -37,11 +37,11 @@ def count(case, peer, user, seconds):
     os.chmod(folder, 0o777)  # strace is the forwarder's user
     table = f"{folder}/calls"
     wrapper = ("strace", "-f", "-c", "-o", table)
-    with load.Server() as target, forwarder.Forwarder(peer, user, target.port, wrapper) as between:
-        report = load.run(case.load, between.port, seconds, **dict(case.options))
+    with load.Server() as target, forwarder.Forwarder(peer, user, target.port, wrapper) as way:
+        report = load.run(case.load, way.port, seconds, **dict(case.options))
         if report.get("failure"):
             raise RuntimeError(report["failure"])
-        between.end_traced()
+        way.end_traced()
     with open(table, encoding="utf-8") as file:
         counts = parse(file.read())
     harness.remove(folder)
