@@ -30,7 +30,7 @@ triple := --triple $(if $(filter x86_64,$(ARCH)),x86_64-unknown-none-elf,aarch64
 endif
 
 # The settings of the other builds must not leak into the ordinary one.
-ordinary := env -u STATIC -u SYSROOT -u VERSION -u FUZZ
+ordinary := env -u STATIC -u SYSROOT -u VERSION -u FUZZ -u BENCH
 
 .PHONY: build
 build: deps-build ## The static binary .build/sidecar; ARCH=aarch64: .build/sidecar-aarch64
@@ -50,7 +50,7 @@ run: build ## Runs it with TARGET_HOST and TARGET_PORT, or else with a demo targ
 	@.ci/foreground .ci/start $(binary)
 
 .PHONY: test
-test: deps lint test-x86_64 test-aarch64 test-swift test-fuzz ## Form, both builds, all tests
+test: deps lint test-x86_64 test-aarch64 test-swift test-fuzz test-bench ## Form, builds, all tests
 	@echo "make test: everything passed"
 
 .PHONY: lint
@@ -81,6 +81,18 @@ fuzz test-fuzz: ## Fuzzes what reads bytes from outside for FUZZ_SECONDS: an hou
 	SWIFT_BACKTRACE=enable=no .build/fuzz/release/Fuzz -max_total_time=$(FUZZ_SECONDS) \
 	  -dict=Tests/Fuzz/words -max_len=4096 -timeout=10 -detect_leaks=0 -print_final_stats=1 \
 	  $(FUZZ_FLAGS) -artifact_prefix=.build/fuzz-found/ .build/fuzz-corpus Tests/Fuzz/seeds
+
+# Beside other forwarders; BENCH_ROUNDS, BENCH_CASES and BENCH_PEERS choose. The whole takes less
+# than 25 minutes and wants a machine that does nothing else; the quick one takes a minute or so.
+.PHONY: bench bench-quick bench-publish build-load test-bench
+bench bench-quick: build build-load ## Measures it beside other forwarders
+	@.ci/foreground Tests/Benchmarks/run $(if $(filter bench-quick,$@),--quick)
+bench-publish: ## Writes the last whole benchmark into README.md
+	@Tests/Benchmarks/run --publish
+build-load: deps-build
+	$(ordinary) BENCH=1 swift build -c release --product Load --scratch-path .build/bench
+test-bench: deps build-load ## The benchmark's arithmetic, and its load generator
+	PYTHONPATH=Tests/Shared python3 -B -m unittest discover -s Tests/Benchmarks
 
 .PHONY: test-image
 test-image: ## The image, as ECS would run it: builds, tasks, push; wants a Docker engine

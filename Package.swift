@@ -19,6 +19,9 @@ let version = Context.environment["VERSION"] ?? "development"
 /// Set for the fuzzer alone: its target exists, and Core is instrumented for it (Makefile).
 let isFuzzed = Context.environment["FUZZ"] != nil
 
+/// Set for the benchmarks alone: the load generator's target exists (Makefile).
+let isMeasured = Context.environment["BENCH"] != nil
+
 var swiftSettings: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
   .treatWarning("EmbeddedRestrictions", as: .error),
@@ -91,5 +94,13 @@ if isFuzzed {
       name: "Fuzz", dependencies: ["Core"], path: "Tests/Fuzz", exclude: ["seeds", "words"],
       swiftSettings: swiftSettings + [.unsafeFlags(sanitizers + ["-parse-as-library"])],
       linkerSettings: [.unsafeFlags(sanitizers + ["-use-ld=lld"])])
+  ]
+}
+
+if isMeasured {
+  package.targets += [
+    .executableTarget(
+      name: "Load", dependencies: ["CLinux", "Linux"], path: "Tests/Benchmarks/Load",
+      swiftSettings: swiftSettings)
   ]
 }

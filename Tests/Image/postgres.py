@@ -1,14 +1,12 @@
 # A real PostgreSQL in a container, and its clients in others. The programs are this machine's,
 # lent to the containers: no public image is needed.
-import glob
 import os
 import pwd
 
 import engine
 import harness
 from engine import Container, docker
-
-PROGRAMS = (sorted(glob.glob("/usr/lib/postgresql/*/bin")) or ["/usr/bin"])[-1]
+from harness import POSTGRESQL as PROGRAMS
 
 
 def lent():

@@ -1,6 +1,10 @@
-# Programs, temporary folders, ports and servers for the tests; everything here ends with them.
+# Programs, temporary folders, ports and servers for what tests and measures from outside; all of
+# it ends with whoever started it.
 import atexit
+import contextlib
+import glob
 import os
+import random
 import shutil
 import signal
 import socket
@@ -10,6 +14,8 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# Debian keeps the programs of each major version of PostgreSQL apart, and most are not in PATH.
+POSTGRESQL = (sorted(glob.glob("/usr/lib/postgresql/*/bin")) or ["/usr/bin"])[-1]
 figures = []
 not_run = set()
 _running = []
@@ -35,9 +41,15 @@ def text_of(*parts):
 
 
 def folder():
-    made = tempfile.mkdtemp(prefix="sidecar-image-test-")
+    made = tempfile.mkdtemp(prefix="sidecar-test-")
     _folders.append(made)
     return made
+
+
+def remove(made):
+    """A folder that is no longer needed, before the end."""
+    _folders.remove(made)
+    shutil.rmtree(made, ignore_errors=True)
 
 
 class Outcome:
@@ -69,23 +81,37 @@ def start(*command, **options):
     return process
 
 
-def end(process):
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+def has_ended(process):
+    """Without waiting for it: while nobody has, its number is nobody else's."""
+    return process.returncode is not None or os.waitid(
+        os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def end(process, by=signal.SIGTERM):
+    """Ends a started program, and then what it leaves behind in its process group."""
+    if process.returncode is None:
+        os.killpg(process.pid, by)
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: has_ended(process), 10, "its end", 0.005)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if process in _running:
+        _running.remove(process)
 
 
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """Below the ports that the kernel gives to outgoing connections: none of these takes it."""
+    while True:
+        port = random.randrange(10000, 32768)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
-def wait_until(condition, seconds, what):
+def wait_until(condition, seconds, what, pause=0.1):
     """Waits for a condition and returns what it returned; `seconds` is generous."""
     deadline = time.monotonic() + seconds
     while True:
@@ -94,7 +120,7 @@ def wait_until(condition, seconds, what):
             return result
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 def accepts(port):
@@ -106,7 +132,7 @@ def accepts(port):
 
 
 def end_all():
-    for process in _running:
+    for process in list(_running):
         end(process)
     for made in _folders:
         shutil.rmtree(made, ignore_errors=True)

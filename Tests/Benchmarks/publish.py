@@ -1,0 +1,76 @@
+# Puts a whole run's results into the repository: charts, a page with everything, and the part of
+# README.md between its two marks. No figure gets there in another way.
+import html
+import os
+
+import charts
+import goals
+import harness
+import report
+
+BEGIN, END = "<!-- benchmarks: make bench-publish -->", "<!-- benchmarks end -->"
+FOLDER = "Tests/Benchmarks/results"
+PAGE = f"{FOLDER}/README.md"
+SHOWN = ("bulk-1", "bulk-200", "trips-64", "connects", "idle", "memory")
+
+
+def write(file, text):
+    os.makedirs(os.path.dirname(file), exist_ok=True)
+    with open(file, "w", encoding="utf-8") as out:
+        out.write(text)
+
+
+def between_marks(page, text):
+    """The page with `text` between the marks, which stay."""
+    if page.count(BEGIN) != 1 or page.count(END) != 1:
+        raise SystemExit(f"README.md must have {BEGIN} and {END} once each")
+    head, rest = page.split(BEGIN)
+    return f"{head}{BEGIN}\n\n{text.strip()}\n\n{END}{rest.split(END)[1]}"
+
+
+def goals_as_markdown(rows):
+    return ["| goal | measured | reached |", "|---|---|---|",
+            *(f"| {x.text} | {x.measured} | {x.verdict} |" for x in rows)]
+
+
+def section(results, rows):
+    """What README.md shows."""
+    facts = results.facts
+    titles = {x.key: x.title for x in charts.CHARTS}
+    variants = [x for x in results.peers if x.rpartition("-")[0] in results.peers]
+    versions = ", ".join(f"{x['name']} {x['version']}" for key, x in results.peers.items()
+                         if x["version"] and key != "sidecar" and key not in variants)
+    return "\n".join([
+        f"Measured on {facts['date']} at commit {facts['commit']}: {facts['cpus']} CPUs "
+        f"({facts['cpu']}), Linux {facts['kernel']}, load generator and target on the same "
+        f"CPUs. {report.settings_line(results)[0].upper()}{report.settings_line(results)[1:]}; "
+        "bars are medians, whiskers the lowest and the highest; `!`: there were errors. "
+        f"Sidecar has its default settings; {versions}, each set up [as its documentation "
+        f"would]({PAGE}#settings).", "",
+        *(f"![{html.escape(titles[x])}]({FOLDER}/{x}.svg)" for x in SHOWN), "",
+        f"All cases, with every figure, are in [{PAGE}]({PAGE}).", "", *goals_as_markdown(rows)])
+
+
+def page(results, rows, keys):
+    titles = {x.key: x.title for x in charts.CHARTS}
+    return "\n".join([
+        "# Benchmarks", "", "Written by `make bench-publish`; by nobody's hand.", "",
+        "```", *report.heading(results), "```", "", "## Goals", "", *goals_as_markdown(rows), "",
+        "## Charts", "", *(f"![{html.escape(titles[x])}]({x}.svg)" for x in keys), "",
+        "## Tables", "", "×: sidecar's figure divided by that one's. !: there were errors.", "",
+        "```", *report.tables(results), "```", "", "## Settings", "", "```",
+        *report.configurations(results), "```", ""])
+
+
+def publish(results):
+    if not results.settings["is_whole"]:
+        raise SystemExit("only a whole run is published: make bench, without BENCH_CASES, "
+                         "BENCH_PEERS")
+    rows = goals.judge(results)
+    drawn = charts.all_drawn(results)
+    for key, svg in drawn.items():
+        write(harness.path(FOLDER, f"{key}.svg"), svg)
+    write(harness.path(PAGE), page(results, rows, drawn))
+    readme = harness.path("README.md")
+    write(readme, between_marks(harness.text_of("README.md"), section(results, rows)))
+    print(f"written: README.md, {PAGE} and {len(drawn)} charts beside it")
