@@ -29,6 +29,10 @@ sysroot := $(CURDIR)/.build/sysroot-$(ARCH)
 triple := --triple $(if $(filter x86_64,$(ARCH)),x86_64-unknown-none-elf,aarch64-none-none-elf)
 endif
 
+# The linker sees all modules as one. What is stripped in the end is not made first: debugging
+# information.
+smaller := --experimental-lto-mode full --omit-frame-pointers -debug-info-format none
+
 # The settings of the other builds must not leak into the ordinary one.
 ordinary := env -u STATIC -u SYSROOT -u VERSION -u FUZZ -u BENCH
 
@@ -36,7 +40,7 @@ ordinary := env -u STATIC -u SYSROOT -u VERSION -u FUZZ -u BENCH
 build: deps-build ## The static binary .build/sidecar; ARCH=aarch64: .build/sidecar-aarch64
 	@$(if $(sysroot),.ci/sysroot $(ARCH) "$(sysroot)")
 	STATIC=$(ARCH) SYSROOT="$(sysroot)" VERSION="$(VERSION)" swift build -c release \
-	  -debug-info-format none --product sidecar --scratch-path $(scratch) $(triple)
+	  --product sidecar --scratch-path $(scratch) $(triple) $(smaller)
 	@.ci/check-elf $(ARCH) $(scratch)/release/sidecar
 	@install -m 755 $(scratch)/release/sidecar $(binary)
 
