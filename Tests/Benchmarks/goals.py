@@ -1,11 +1,9 @@
 # What the benchmark is to show, and whether it does: each goal is a row with what was measured.
 import dataclasses
-import os
 
-import harness
 from cases import BY_KEY, IDLE, METRICS
 from forwarder import UNPRIVILEGED
-from peers import NAMES, RIVALS, SIDECAR
+from peers import NAMES, RIVALS
 from wording import number
 
 # Where less of the machine than this is idle beside one worker, a second has nothing to run on.
@@ -127,9 +125,8 @@ def counts(results):
         "memory", user, "sidecar", "per_idle"))], 200, at_most=True, unit=" bytes", digits=0))
     rows.append(row("start to listening ≤ 3 ms", [Figure("", results.median(
         "start", user, "sidecar", "listening"))], 3, at_most=True, unit=" ms"))
-    size = os.path.getsize(harness.path(SIDECAR)) if os.path.exists(harness.path(SIDECAR)) else None
-    rows.append(row("binary ≤ 250,000 bytes", [Figure("", size)], 250_000, at_most=True,
-                    unit=" bytes", digits=0))
+    rows.append(row("binary ≤ 250,000 bytes", [Figure("", results.facts.get("binary"))], 250_000,
+                    at_most=True, unit=" bytes", digits=0))
     return rows
 
 

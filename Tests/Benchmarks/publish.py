@@ -2,6 +2,7 @@
 # README.md between its two marks. No figure gets there in another way.
 import html
 import os
+import textwrap
 
 import charts
 import goals
@@ -33,22 +34,22 @@ def goals_as_markdown(rows):
             *(f"| {x.text} | {x.measured} | {x.verdict} |" for x in rows)]
 
 
-def section(results, rows):
+def section(results):
     """What README.md shows."""
     facts = results.facts
     titles = {x.key: x.title for x in charts.CHARTS}
     variants = [x for x in results.peers if x.rpartition("-")[0] in results.peers]
     versions = ", ".join(f"{x['name']} {x['version']}" for key, x in results.peers.items()
                          if x["version"] and key != "sidecar" and key not in variants)
-    return "\n".join([
-        f"Measured on {facts['date']} at commit {facts['commit']}: {facts['cpus']} CPUs "
-        f"({facts['cpu']}), Linux {facts['kernel']}, load generator and target on the same "
-        f"CPUs. {report.settings_line(results)[0].upper()}{report.settings_line(results)[1:]}; "
-        "bars are medians, whiskers the lowest and the highest; `!`: there were errors. "
-        f"Sidecar has its default settings; {versions}, each set up [as its documentation "
-        f"would]({PAGE}#settings).", "",
-        *(f"![{html.escape(titles[x])}]({FOLDER}/{x}.svg)" for x in SHOWN), "",
-        f"All cases, with every figure, are in [{PAGE}]({PAGE}).", "", *goals_as_markdown(rows)])
+    words = (
+        f"Measured on {facts['date']} at commit {facts['commit']}, beside {versions}: "
+        f"{facts['cpus']} CPUs ({facts['cpu']}), Linux {facts['kernel']}, load generator and "
+        f"target on the same CPUs, of which other programs used {results.others():.1%}; "
+        f"{report.settings_line(results)}. A bar is a median, its whisker goes from the lowest to "
+        f"the highest; `!` says that there were errors. [The other cases, all figures, the goals "
+        f"and how each peer was set up]({PAGE}).")
+    return "\n".join([*textwrap.wrap(words, 100, break_long_words=False, break_on_hyphens=False),
+                      "", *(f"![{html.escape(titles[x])}]({FOLDER}/{x}.svg)" for x in SHOWN)])
 
 
 def page(results, rows, keys):
@@ -72,5 +73,5 @@ def publish(results):
         write(harness.path(FOLDER, f"{key}.svg"), svg)
     write(harness.path(PAGE), page(results, rows, drawn))
     readme = harness.path("README.md")
-    write(readme, between_marks(harness.text_of("README.md"), section(results, rows)))
+    write(readme, between_marks(harness.text_of("README.md"), section(results)))
     print(f"written: README.md, {PAGE} and {len(drawn)} charts beside it")
