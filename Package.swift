@@ -37,10 +37,11 @@ if isStatic {
     .enableExperimentalFeature("Embedded"),
     // Exclusive access to memory is checked at run time in the ordinary build, so by every test;
     // here the check would cost 8 KB, and time in the forwarding loop.
-    // One trap per function for all its failed checks saves 2 KB.
+    // One trap per function for all its failed checks saves 2 KB; no copy of a function for each
+    // closure that it is called with, another 2 KB.
     .unsafeFlags([
       "-wmo", "-Osize", "-Xfrontend", "-function-sections", "-enforce-exclusivity=unchecked",
-      "-Xfrontend", "-mergeable-traps",
+      "-Xfrontend", "-mergeable-traps", "-Xllvm", "-sil-disable-pass=closure-specialize",
     ]),
   ]
   cSettings += [

@@ -17,7 +17,7 @@ public struct AddressPenalties: Sendable {
 
   public init() {}
 
-  public mutating func add(_ address: IPAddress, now: Instant) {
+  @inline(never) public mutating func add(_ address: IPAddress, now: Instant) {
     entries.removeAll { $0.until <= now || $0.address == address }
     if entries.count == Self.capacity { entries.removeFirst() }
     entries.append(Entry(address: address, until: now + Self.time))
@@ -58,7 +58,5 @@ private func interleaved(_ addresses: [IPAddress], _ rotation: Int) -> [IPAddres
 }
 
 private func rotated(_ addresses: [IPAddress], _ rotation: Int) -> [IPAddress] {
-  guard addresses.count > 1 else { return addresses }
-  let start = rotation % addresses.count
-  return Array(addresses[start...] + addresses[..<start])
+  addresses.indices.map { addresses[($0 + rotation) % addresses.count] }
 }

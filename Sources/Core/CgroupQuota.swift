@@ -10,7 +10,8 @@ public struct CgroupPaths: Equatable, Sendable {
 
   /// Takes the first line of each kind, and ignores what it does not understand.
   public init(procSelfCgroup bytes: [UInt8]) {
-    for line in bytes.split(separator: UInt8(ascii: "\n")) {
+    var rest = bytes[...]
+    while let line = nextPart(&rest, before: UInt8(ascii: "\n")) {
       let colon = UInt8(ascii: ":")
       guard let first = line.firstIndex(of: colon),
         let second = line[(first + 1)...].firstIndex(of: colon)
@@ -31,11 +32,17 @@ public struct CgroupPaths: Equatable, Sendable {
   /// gives the root alone.
   public static func withParents(_ path: [UInt8]) -> [[UInt8]] {
     let slash = UInt8(ascii: "/")
-    let parts = path.split(separator: slash)
-    guard parts.count <= maxDepth, !parts.contains(where: { $0.equals("..") }) else { return [[]] }
     var folders: [[UInt8]] = [[]]
-    for part in parts { folders.append(folders[folders.count - 1] + [slash] + part) }
-    return folders.reversed()
+    var folder: [UInt8] = []
+    var rest = path[...]
+    while let part = nextPart(&rest, before: slash) {
+      if part.isEmpty { continue }
+      guard folders.count <= maxDepth, !part.equals("..") else { return [[]] }
+      folder.append(slash)
+      folder += part
+      folders.insert(folder, at: 0)
+    }
+    return folders
   }
 
   /// Orchestrators nest half a dozen levels.
@@ -43,15 +50,20 @@ public struct CgroupPaths: Equatable, Sendable {
 }
 
 private func list(_ text: ArraySlice<UInt8>, includes name: StaticString) -> Bool {
-  text.split(separator: UInt8(ascii: ",")).contains { $0.equals(name) }
+  var rest = text
+  while let part = nextPart(&rest, before: UInt8(ascii: ",")) {
+    if part.equals(name) { return true }
+  }
+  return false
 }
 
 /// CPUs by cgroup v2's `cpu.max`, such as `200000 100000`, rounded up. Nil: no limit, or no such
 /// file.
 public func cpuCount(cpuMax bytes: [UInt8]) -> Int? {
-  let fields = trimSpaces(bytes[...]).split(separator: UInt8(ascii: " "))
-  guard fields.count == 2 else { return nil }
-  return cpuCount(quota: parseDecimal(fields[0]), period: parseDecimal(fields[1]))
+  var rest = bytes[...]
+  guard let quota = nextField(&rest), let period = nextField(&rest), nextField(&rest) == nil
+  else { return nil }
+  return cpuCount(quota: parseDecimal(quota), period: parseDecimal(period))
 }
 
 /// CPUs by cgroup v1's cpu.cfs_quota_us (-1: no limit) and cpu.cfs_period_us, rounded up.

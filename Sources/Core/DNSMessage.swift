@@ -113,7 +113,8 @@ public enum ServerFault: Equatable, Sendable {
 func wireName(_ name: [UInt8]) -> [UInt8] {
   var wire: [UInt8] = []
   wire.reserveCapacity(name.count + 2)
-  for label in name.split(separator: UInt8(ascii: ".")) {
+  var rest = name[...]
+  while let label = nextPart(&rest, before: UInt8(ascii: ".")) {
     wire.append(UInt8(label.count))
     wire += label
   }

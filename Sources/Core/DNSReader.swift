@@ -200,7 +200,8 @@ private struct DNSReader {
   }
 
   /// One record; `read` takes what it wants from its data and says whether that is in order.
-  private mutating func readRecord(_ read: (inout DNSReader, Record) -> Bool) -> Bool {
+  @inline(never) private mutating func readRecord(_ read: (inout DNSReader, Record) -> Bool) -> Bool
+  {
     guard let owner = name(), let type = number(), let recordClass = number(),
       let word = longNumber(), let length = number()
     else { return false }

@@ -20,6 +20,15 @@ public struct IPAddress: Equatable, Sendable {
   @inlinable public var isIPv4: Bool { high == 0 && low >> 32 == 0xffff }
 }
 
+extension [IPAddress] {
+  /// In place of the collections' own, which is inlined: 300 bytes at each place.
+  @inline(never) func filter(_ isWanted: (IPAddress) -> Bool) -> [IPAddress] {
+    var wanted: [IPAddress] = []
+    for address in self where isWanted(address) { wanted.append(address) }
+    return wanted
+  }
+}
+
 /// One end of a TCP connection.
 public struct Endpoint: Equatable, Sendable {
   public var address: IPAddress

@@ -110,15 +110,17 @@ extension SettingsParser {
     }
     var entries: [(number: Int?, forward: Forward)] = []
     let comma = UInt8(ascii: ",")
-    for (index, text) in list.split(separator: comma, omittingEmptySubsequences: false).enumerated()
-    {
-      guard index < Self.maxForwards else {
+    // With a comma at its end, nothing after the last one is an entry too.
+    var rest = list + [comma]
+    var number = 0
+    while let text = nextPart(&rest, before: comma) {
+      number += 1
+      guard number <= Self.maxForwards else {
         var expected = [UInt8]("expected no more entries than ")
         expected.append(decimal: UInt64(Self.maxForwards))
         listFault(expected)
         break
       }
-      let number = index + 1
       do throws(TextFault) {
         let forward = try parseForward(text)
         if entries.contains(where: { $0.forward.listenPort == forward.listenPort }) {
@@ -149,7 +151,9 @@ extension SettingsParser {
     faults.append(SettingsFault(Variable.forwards.name, value: nil, expected: expected))
   }
 
-  private mutating func entryFault(_ number: Int, _ text: [UInt8], _ expected: [UInt8]) {
+  @inline(never) private mutating func entryFault(
+    _ number: Int, _ text: [UInt8], _ expected: [UInt8]
+  ) {
     faults.append(
       SettingsFault(Variable.forwards.name, entry: number, value: text, expected: expected))
   }

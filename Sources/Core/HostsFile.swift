@@ -20,9 +20,9 @@ public struct HostsFile: Sendable {
     guard !isLocalhost(name) else { return Self.localhost }
     var addresses: [IPAddress] = []
     var rest = bytes[...]
-    while !rest.isEmpty, addresses.count < Self.maxAddresses {
-      let line = rest.prefix { $0 != UInt8(ascii: "\n") }
-      rest = rest[line.endIndex...].dropFirst()
+    while addresses.count < Self.maxAddresses,
+      let line = nextPart(&rest, before: UInt8(ascii: "\n"))
+    {
       var fields = line.prefix { $0 != UInt8(ascii: "#") }
       guard let address = nextField(&fields).flatMap(IPAddress.init) else { continue }
       while let field = nextField(&fields) {

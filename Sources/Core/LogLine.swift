@@ -29,19 +29,21 @@ public struct LogLine {
     bytes.reserveCapacity(Self.limit)
   }
 
-  public mutating func begin(_ level: LogLevel, at time: WallTime, _ message: StaticString) {
+  @inline(never) public mutating func begin(
+    _ level: LogLevel, at time: WallTime, _ message: StaticString
+  ) {
     beginMessage(level, at: time)
     addToMessage(message)
     endMessage()
   }
 
-  public mutating func add(_ key: StaticString, _ number: UInt64) {
+  @inline(never) public mutating func add(_ key: StaticString, _ number: UInt64) {
     let start = beginField(key)
     draft.append(decimal: number)
     keepIfItFits(from: start)
   }
 
-  public mutating func add(_ key: StaticString, _ endpoint: Endpoint) {
+  @inline(never) public mutating func add(_ key: StaticString, _ endpoint: Endpoint) {
     let start = beginField(key)
     if format == .json { draft.append(UInt8(ascii: "\"")) }
     draft.append(endpoint)
@@ -49,15 +51,17 @@ public struct LogLine {
     keepIfItFits(from: start)
   }
 
-  public mutating func add(_ key: StaticString, _ text: StaticString) {
+  @inline(never) public mutating func add(_ key: StaticString, _ text: StaticString) {
     text.withUTF8Buffer { add(key, bytes: $0) }
   }
 
-  public mutating func add(_ key: StaticString, bytes value: [UInt8]) {
+  @inline(never) public mutating func add(_ key: StaticString, bytes value: [UInt8]) {
     value.withUnsafeBufferPointer { add(key, bytes: $0) }
   }
 
-  public mutating func add(_ key: StaticString, bytes value: UnsafeBufferPointer<UInt8>) {
+  @inline(never) public mutating func add(
+    _ key: StaticString, bytes value: UnsafeBufferPointer<UInt8>
+  ) {
     let start = beginField(key)
     let isQuoted = needsQuotes(value)
     if isQuoted { draft.append(UInt8(ascii: "\"")) }
@@ -67,7 +71,7 @@ public struct LogLine {
   }
 
   /// Milliseconds with three decimals; what is less than a microsecond is cut off.
-  public mutating func add(_ key: StaticString, milliseconds span: Nanoseconds) {
+  @inline(never) public mutating func add(_ key: StaticString, milliseconds span: Nanoseconds) {
     let start = beginField(key)
     let microseconds = UInt64(max(span.count, 0)) / 1_000
     draft.append(decimal: microseconds / 1_000)
@@ -77,7 +81,7 @@ public struct LogLine {
   }
 
   /// The target as it was configured, `db.example:5432`, with brackets around an IPv6 address.
-  public mutating func add(_ key: StaticString, _ target: Target) {
+  @inline(never) public mutating func add(_ key: StaticString, _ target: Target) {
     let start = beginField(key)
     target.host.withUnsafeBufferPointer { host in
       let isBracketed = host.contains(UInt8(ascii: ":"))
@@ -92,7 +96,7 @@ public struct LogLine {
     keepIfItFits(from: start)
   }
 
-  public mutating func end() {
+  @inline(never) public mutating func end() {
     switch format {
     case .text: draft.append(isCut ? " …\n" : "\n")
     case .json: draft.append(isCut ? ",\"truncated\":true}\n" : "}\n")
@@ -103,7 +107,7 @@ public struct LogLine {
 
 // A message of several parts.
 extension LogLine {
-  mutating func beginMessage(_ level: LogLevel, at time: WallTime) {
+  @inline(never) mutating func beginMessage(_ level: LogLevel, at time: WallTime) {
     draft.cut(to: 0)
     isCut = false
     switch format {
@@ -124,17 +128,17 @@ extension LogLine {
     }
   }
 
-  mutating func addToMessage(_ text: StaticString) {
+  @inline(never) mutating func addToMessage(_ text: StaticString) {
     text.withUTF8Buffer { addToMessage($0) }
   }
 
-  mutating func addToMessage(_ text: UnsafeBufferPointer<UInt8>) {
+  @inline(never) mutating func addToMessage(_ text: UnsafeBufferPointer<UInt8>) {
     let start = draft.count
     appendEscaped(text)
     keepIfItFits(from: start)
   }
 
-  mutating func endMessage() {
+  @inline(never) mutating func endMessage() {
     if format == .json { draft.append(UInt8(ascii: "\"")) }
   }
 }

@@ -82,7 +82,9 @@ public struct Lookup: Sendable {
 
   /// `candidates` are the names to try in turn, one at least (ResolvConf.swift); `limit` is what
   /// the lookup may take in all.
-  public init(candidates: [[UInt8]], servers: inout NameServers, limit: Nanoseconds, now: Instant) {
+  @inline(never) public init(
+    candidates: [[UInt8]], servers: inout NameServers, limit: Nanoseconds, now: Instant
+  ) {
     self.candidates = candidates
     startedAt = now
     let conf = servers.conf
@@ -114,7 +116,7 @@ public struct Lookup: Sendable {
   // MARK: What to do
 
   /// The next step; with `.wait`, call again by then, or when something was received or failed.
-  public mutating func next(
+  @inline(never) public mutating func next(
     now: Instant, servers: inout NameServers, budget: inout QueryBudget, random: () -> UInt16
   ) -> Step {
     while true {

@@ -59,7 +59,7 @@ extension Lookup {
   }
 
   /// The exchange broke: an error of its socket, or the end of a TCP answer.
-  public mutating func fail(
+  @inline(never) public mutating func fail(
     _ slot: Int, _ word: ServerWord, now: Instant, servers: inout NameServers
   ) {
     guard questions[parts(slot).family.rawValue].finding == nil else { return }

@@ -74,7 +74,7 @@ public struct NameRecord: Sendable {
 
   /// A lookup knows its servers by their places in resolv.conf: when those have changed, because
   /// another name's lookup has read it again, it begins anew.
-  private mutating func keepUp(with servers: NameServers) {
+  @inline(never) private mutating func keepUp(with servers: NameServers) {
     guard let lookup, lookup.endpoints != servers.conf.servers else { return }
     abandon()
     mustBegin = true
@@ -154,7 +154,7 @@ public struct NameRecord: Sendable {
     return lookup?.receive(message, slot: slot, now: now, servers: &servers) ?? .notOurs
   }
 
-  public mutating func fail(
+  @inline(never) public mutating func fail(
     _ slot: Int, _ word: ServerWord, now: Instant, servers: inout NameServers
   ) {
     keepUp(with: servers)
@@ -259,7 +259,7 @@ public struct NameRecord: Sendable {
     events.append(.stale(since: now - good.startedAt))
   }
 
-  private mutating func useStale(_ lookup: Lookup, _ now: Instant) {
+  @inline(never) private mutating func useStale(_ lookup: Lookup, _ now: Instant) {
     counts.stale += 1
     var stale = good
     stale.isStale = true
@@ -269,7 +269,7 @@ public struct NameRecord: Sendable {
     publish(stale, now)
   }
 
-  private mutating func fail(
+  @inline(never) private mutating func fail(
     _ failure: Failure, _ ttl: UInt32?, _ lookup: Lookup, _ now: Instant
   ) {
     isInOutage = failure == .nameServersFailed

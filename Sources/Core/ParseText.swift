@@ -39,7 +39,7 @@ public func parseDuration(_ text: ArraySlice<UInt8>) -> Nanoseconds? {
 /// What a file of the kernel's with one number holds, such as pipe-user-pages-soft or, negative
 /// when there is no limit, cfs_quota_us. Spaces and line breaks around the number are not part of
 /// it.
-public func parseNumberFile(_ bytes: [UInt8]) -> Int64? {
+@inline(never) public func parseNumberFile(_ bytes: [UInt8]) -> Int64? {
   var text = trimSpaces(bytes[...])
   let isNegative = text.first == UInt8(ascii: "-")
   if isNegative { text = text.dropFirst() }
@@ -55,8 +55,19 @@ func trimSpaces(_ text: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
   return text
 }
 
+/// Takes what stands before the next `separator` off the front of `text`, and the separator with
+/// it. Nil at the end.
+@inline(never) public func nextPart(
+  _ text: inout ArraySlice<UInt8>, before separator: UInt8
+) -> ArraySlice<UInt8>? {
+  guard !text.isEmpty else { return nil }
+  let part = text.prefix { $0 != separator }
+  text = text[part.endIndex...].dropFirst()
+  return part
+}
+
 /// Takes the next run of bytes that are not spaces off the front of `line`.
-func nextField(_ line: inout ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
+@inline(never) func nextField(_ line: inout ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
   let field = line.drop { $0.isASCIISpace }.prefix { !$0.isASCIISpace }
   line = line[field.endIndex...]
   return field.isEmpty ? nil : field

@@ -9,7 +9,7 @@ public struct ProbeReport: Sendable {
 
   public init() {}
 
-  public mutating func add(_ word: StaticString, _ line: (inout [UInt8]) -> Void) {
+  @inline(never) public mutating func add(_ word: StaticString, _ line: (inout [UInt8]) -> Void) {
     text.append("  ")
     text.append(word)
     text.append(spaces: 9 - word.utf8CodeUnitCount)
@@ -154,7 +154,7 @@ public struct ProbeReport: Sendable {
     }
   }
 
-  public mutating func warn(_ line: StaticString) {
+  @inline(never) public mutating func warn(_ line: StaticString) {
     text.append("warning: ")
     text.append(line)
     text.append("\n")

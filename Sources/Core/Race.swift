@@ -117,9 +117,9 @@ public struct Race: Sendable {
     answerStartedAt = startedAt
     if let since = asked, since <= startedAt { asked = nil }
     guard !addresses.isEmpty else { return }
-    let seen = candidates[..<tried]
-    let new = addresses.filter { !seen.contains($0) }
-    candidates = seen + new
+    candidates.removeLast(candidates.count - tried)
+    let new = addresses.filter { !candidates.contains($0) }
+    candidates += new
     if !new.isEmpty { nextAttempt = min(nextAttempt, now) }
   }
 }

@@ -26,11 +26,7 @@ public struct ResolvConf: Equatable, Sendable {
   /// `port` is where the servers are asked: 53, outside tests.
   public init(_ bytes: [UInt8], port: UInt16) {
     var rest = bytes[...]
-    while !rest.isEmpty {
-      let line = rest.prefix { $0 != UInt8(ascii: "\n") }
-      rest = rest[line.endIndex...].dropFirst()
-      read(line, port)
-    }
+    while let line = nextPart(&rest, before: UInt8(ascii: "\n")) { read(line, port) }
     if servers.isEmpty {
       servers = [Endpoint(address: IPAddress(ipv4: 0x7f00_0001), port: port)]
     }

@@ -25,7 +25,7 @@ public struct SettingsFault: Equatable, Sendable {
 
   /// For people, printable ASCII without a line break: `TARGET_PORT="08080": expected …`,
   /// `FORWARDS entry 2 "5432=db": expected …` or `TARGET_HOST: expected …`.
-  public var line: [UInt8] {
+  @inline(never) public var line: [UInt8] {
     /// Enough of a value to recognize it by.
     let shownBytes = 80
     var line = [UInt8](variable)

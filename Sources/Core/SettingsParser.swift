@@ -42,7 +42,7 @@ let portRange: ClosedRange<UInt64> = 1...65535
 
 extension Settings {
   /// Asks `lookUp` once for each variable by name; nil and empty both mean that it is not set.
-  public static func parse(
+  @inline(never) public static func parse(
     _ lookUp: (StaticString) -> [UInt8]?
   ) throws(SettingsFaults) -> Settings {
     var parser = SettingsParser(values: Variable.allCases.map { lookUp($0.name) ?? [] })

@@ -67,7 +67,7 @@ private func receiveAll(
   }
 }
 
-private func none(
+@inline(never) private func none(
   _ before: StaticString, _ port: UInt16, _ after: StaticString, _ number: UInt64? = nil,
   _ end: StaticString = ""
 ) -> Answer {
@@ -81,7 +81,7 @@ private func none(
 
 /// The settings that the running process has too; nil, and said, when they are wrong: then no
 /// process runs by them.
-private func configured() -> Settings? {
+@inline(never) private func configured() -> Settings? {
   do throws(SettingsFaults) {
     return try Settings.parse(environment)
   } catch {

@@ -171,7 +171,9 @@ final class Operations {
     asked = []
     guard isAskedBySignal else { return }
     isAskedBySignal = false
-    for line in report.table.split(separator: UInt8(ascii: "\n")) {
+    var rest = report.table[...]
+    while let line = nextPart(&rest, before: UInt8(ascii: "\n")) {
+      if line.isEmpty { continue }
       log(.info) { $0.statusLine(Array(line), at: .now) }
     }
   }

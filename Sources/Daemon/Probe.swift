@@ -93,7 +93,7 @@ private struct Probe {
   init(_ settings: Settings) { self.settings = settings }
 
   /// The leg that is broken; nil when all hold.
-  mutating func run(_ target: Target, greet: Bool) -> Leg? {
+  @inline(never) mutating func run(_ target: Target, greet: Bool) -> Leg? {
     report.begin(target)
     let addresses = resolve(target)
     guard !addresses.isEmpty else { return .name }

@@ -74,7 +74,7 @@ public func raiseDescriptorLimit() throws(Errno) -> Int {
 }
 
 /// getenv(3); nil when unset.
-public func environment(_ name: StaticString) -> [UInt8]? {
+@inline(never) public func environment(_ name: StaticString) -> [UInt8]? {
   name.utf8Start.withMemoryRebound(to: CChar.self, capacity: name.utf8CodeUnitCount + 1) {
     linux_environment($0).map(bytes(ofCString:))
   }
@@ -84,7 +84,7 @@ public func environment(_ name: StaticString) -> [UInt8]? {
 public func releaseVersion() -> [UInt8] { bytes(ofCString: linux_version()) }
 
 /// The bytes before the terminating zero.
-public func bytes(ofCString text: UnsafePointer<CChar>) -> [UInt8] {
+@inline(never) public func bytes(ofCString text: UnsafePointer<CChar>) -> [UInt8] {
   var bytes: [UInt8] = []
   var next = text
   while next.pointee != 0 {

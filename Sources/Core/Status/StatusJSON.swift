@@ -1,7 +1,7 @@
 // The status for scripts: one JSON object (RFC 8259) on one line. Times are in seconds.
 
 extension StatusReport {
-  public var json: [UInt8] {
+  @inline(never) public var json: [UInt8] {
     var writer = JSONWriter()
     writer.object {
       $0.add("version", text: version)

@@ -165,7 +165,7 @@ public struct OldestConnections: Sendable {
     views.count < StatusReport.maxListed || acceptedAt < views[views.count - 1].acceptedAt
   }
 
-  public mutating func add(_ view: ConnectionView) {
+  @inline(never) public mutating func add(_ view: ConnectionView) {
     guard wants(acceptedAt: view.acceptedAt) else { return }
     let place = views.firstIndex { view.acceptedAt < $0.acceptedAt } ?? views.count
     views.insert(view, at: place)

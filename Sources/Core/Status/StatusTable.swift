@@ -2,7 +2,7 @@
 
 extension StatusReport {
   /// Lines of printable ASCII, each ended by a line break.
-  public var table: [UInt8] {
+  @inline(never) public var table: [UInt8] {
     var text: [UInt8] = []
     appendHead(to: &text)
     if !forwards.isEmpty {

@@ -36,7 +36,9 @@ public enum TargetHealth: Equatable, Sendable {
   }
 
   /// What is wrong, in one line. Without `ago` it was tried just now.
-  public static func failed(_ target: Target, _ cause: Failure, ago: Nanoseconds?) -> [UInt8] {
+  @inline(never) public static func failed(_ target: Target, _ cause: Failure, ago: Nanoseconds?)
+    -> [UInt8]
+  {
     var text = [UInt8]("target ")
     text.append(target)
     text.append(" not reached")

@@ -11,9 +11,7 @@ public enum TerminalScreen {
     var frame = [UInt8]("\u{1b}[H")
     var row = 0
     var rest = text[...]
-    while !rest.isEmpty, row < rows {
-      let line = rest.prefix { $0 != UInt8(ascii: "\n") }
-      rest = rest[line.endIndex...].dropFirst()
+    while row < rows, let line = nextPart(&rest, before: UInt8(ascii: "\n")) {
       if row > 0 { frame.append("\r\n") }
       frame += line.prefix(columns)
       // To the end of the line; a full line has none, and its last letter would go.
