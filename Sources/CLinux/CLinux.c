@@ -132,14 +132,6 @@ int32_t linux_local_address(int32_t socket, struct linux_address *address) {
     return result;
 }
 
-int32_t linux_peer_address(int32_t socket, struct linux_address *address) {
-    union any_address raw;
-    socklen_t length = sizeof raw;
-    int32_t result = OR_ERRNO(getpeername(socket, &raw.any, &length));
-    if (result == 0) decode(&raw, address);
-    return result;
-}
-
 int32_t linux_shutdown_sending(int32_t socket) { return OR_ERRNO(shutdown(socket, SHUT_WR)); }
 
 int64_t linux_receive(int32_t socket, void *bytes, size_t capacity) {
@@ -316,6 +308,14 @@ int32_t linux_wait_writable(int32_t descriptor) {
 
 // Not retried: Linux has released the descriptor even when close(2) reports EINTR.
 int32_t linux_close(int32_t descriptor) { return OR_ERRNO(close(descriptor)); }
+
+void linux_close_both(int32_t one, int32_t other) {
+    int32_t first = one < other ? one : other, last = one < other ? other : one;
+    // close_range(2): Linux 5.9, and not in every sandbox.
+    if (last - first == 1 && syscall(SYS_close_range, first, last, 0) == 0) return;
+    close(first);
+    close(last);
+}
 
 int64_t linux_read(int32_t descriptor, void *bytes, size_t capacity) {
     return RETRIED(read(descriptor, bytes, capacity));

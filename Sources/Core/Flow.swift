@@ -96,6 +96,8 @@ public struct Flow: Sendable {
   var isOver: Bool { progress != .open }
   var isReleased: Bool { isOver && hold == .nothing }
 
+  var waitsToSend: Bool { !mayWrite }
+
   var holdsStash: Bool { hold == .stash }
 
   /// Open, with nothing held and nothing known to be there to read.

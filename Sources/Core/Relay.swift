@@ -65,6 +65,12 @@ public struct Relay: Sendable {
   /// Both directions are done; what is left is for the peers' kernels to acknowledge.
   public var isDelivering: Bool { toUpstream.isReleased && toClient.isReleased }
 
+  /// An end has not taken all that there was for it.
+  public var waitsToSend: Bool { toUpstream.waitsToSend || toClient.waitsToSend }
+  public func waitsToSend(to end: End) -> Bool {
+    end == .client ? toClient.waitsToSend : toUpstream.waitsToSend
+  }
+
   /// Who ended it and how, once something has ended.
   public var ending: Verdict { verdict ?? Verdict(endedBy: .sidecar, reason: .error) }
 
@@ -96,7 +102,8 @@ public struct Relay: Sendable {
     _ end: End, readable: Bool, writable: Bool, ended: Bool, urgent: Bool, error: Bool
   ) {
     withFlow(from: end) { flow in
-      if readable || ended || error {
+      // An urgent byte at the front is not told of as readable before SO_OOBINLINE is set.
+      if readable || urgent || ended || error {
         flow.sourceMayRead(toTheEnd: ended || error, isUrgent: urgent)
       }
     }
@@ -170,6 +177,14 @@ public struct Relay: Sendable {
     return .close(
       resetClient: !isClean && failedEnd != .client,
       resetUpstream: !isClean && failedEnd != .upstream)
+  }
+
+  /// True when closing both sockets, which comes next, ends this direction in order: the other has
+  /// ended, and nobody is asked before whether all has been delivered.
+  public func endsByClosing(from source: End, everyByte: Bool) -> Bool {
+    let other = source == .client ? toClient : toUpstream
+    return other.progress == .finished && !mustCheck(.client, everyByte)
+      && !mustCheck(.upstream, everyByte)
   }
 
   private func mustCheck(_ end: End, _ everyByte: Bool) -> Bool {

@@ -16,9 +16,8 @@ struct Accepting: ~Copyable {
   }
 
   var state = State.watching
-  /// Grows while the listener still has clients after a batch, so that a lone client costs one
-  /// call.
-  var batch = 1
+  /// The listeners at which somebody waits, one bit for each: there are 64 at most.
+  var told: UInt64 = 0
   /// Kept free for a client that was accepted with the last descriptor and still needs one towards
   /// the target: without it such clients would wait for each other.
   var spare = Descriptor.none
@@ -34,6 +33,12 @@ struct Accepting: ~Copyable {
   static let sayInterval = Nanoseconds.seconds(10)
 }
 
+/// A client on its way to the worker that another has chosen for it.
+struct Arrival {
+  let accepted: Accepted
+  let forward: UInt16
+}
+
 extension Worker {
   /// Begins to watch every listener.
   func listen() throws(Errno) {
@@ -45,14 +50,19 @@ extension Worker {
     }
   }
 
-  func acceptFrom(_ listener: Listener) {
-    for _ in 0..<accepting.batch where accepting.state == .watching {
-      guard acceptOne(listener) else {
-        accepting.batch = 1
-        return
+  /// From each listener that was told of, as many as half of the events that were told together:
+  /// a lone client costs one call, and a busy worker still takes its share. After the turns of
+  /// others, so that a client that has ended is no load any more.
+  func takeClients(events: Int) {
+    let batch = min(max(1, events / 2), Accepting.maxBatch)
+    while accepting.told != 0 && accepting.state == .watching {
+      let index = accepting.told.trailingZeroBitCount
+      accepting.told &= accepting.told - 1
+      for _ in 0..<batch where accepting.state == .watching {
+        guard acceptOne(shared.listeners[index]) else { break }
       }
     }
-    accepting.batch = min(accepting.batch * 2, Accepting.maxBatch)
+    accepting.told = 0
   }
 
   /// False when nobody waits or nobody can be taken.
@@ -79,37 +89,43 @@ extension Worker {
 
   private func place(_ accepted: Accepted, _ forward: UInt16) {
     let chosen = shared.doors[shared.leastLoaded(own: index)]
-    chosen.open.add(1, ordering: .relaxed)
+    chosen.load.add(1, ordering: .relaxed)
     if chosen !== door {
-      let token = Token.arrival(socket: accepted.number, forward: forward)
+      let arrival = UnsafeMutablePointer<Arrival>.allocate(capacity: 1)
+      arrival.initialize(to: Arrival(accepted: accepted, forward: forward))
       do throws(Errno) {
+        // A socket is writable at once, so the event always comes.
         try watch(
-          accepted.number, with: chosen.poller.number, for: .changes, token: token.bits)
+          accepted.number, with: chosen.poller.number, for: .changes,
+          token: Token.arrival(arrival).bits)
         return
       } catch {
-        chosen.open.subtract(1, ordering: .relaxed)
-        door.open.add(1, ordering: .relaxed)
+        arrival.deallocate()
+        chosen.load.subtract(1, ordering: .relaxed)
+        door.load.add(1, ordering: .relaxed)
       }
     }
-    adopt(Socket(owning: accepted.number), Endpoint(accepted.peer), forward)
+    adopt(accepted, forward, hints: Readiness(bits: 0))
   }
 
-  /// Another worker accepted this client. A socket is writable at once, so the event always comes.
-  func adoptArrival(_ number: Int32, _ forward: UInt16) {
-    let socket = Socket(owning: number)
-    unwatch(number, with: door.poller.number)
-    // A client that has reset the connection has no address any more; it is absorbed in its turn.
-    var endpoint = Endpoint(address: IPAddress(high: 0, low: 0), port: 0)
-    do throws(Errno) { endpoint = Endpoint(try socket.peerAddress()) } catch {}
-    adopt(socket, endpoint, forward)
+  /// Another worker accepted this client, and watches it with this worker's poller.
+  func adopt(_ arrival: UnsafeMutablePointer<Arrival>, hints: Readiness) {
+    let accepted = arrival.pointee.accepted
+    let forward = arrival.pointee.forward
+    arrival.deallocate()
+    adopt(accepted, forward, hints: hints)
   }
 
-  private func adopt(_ socket: consuming Socket, _ endpoint: Endpoint, _ forward: UInt16) {
+  /// `hints` are nothing when nobody watches it yet.
+  private func adopt(_ accepted: Accepted, _ forward: UInt16, hints: Readiness) {
     door.counters.add(1, to: Count.accepted, of: forward)
     let slot = table.insert(
       Connection(
-        client: socket, id: shared.nextID(), endpoint: endpoint, forward: forward, now: now))
-    enqueue(slot, table.pointer(slot))
+        client: Socket(owning: accepted.number), id: shared.nextID(),
+        endpoint: Endpoint(accepted.peer), forward: forward, now: now))
+    let connection = table.pointer(slot)
+    connection.pointee.clientHints = hints
+    dialTurn(slot, connection)
   }
 
   // MARK: Pauses
@@ -150,7 +166,6 @@ extension Worker {
 
   private func stopWatching(_ state: Accepting.State) {
     accepting.state = state
-    accepting.batch = 1
     for listener in shared.listeners {
       unwatch(listener.socket.number, with: door.poller.number)
     }
@@ -171,8 +186,9 @@ extension Worker {
 
   /// A place is free again. Whoever frees one takes clients again, so that someone always does.
   func releaseAndResume() {
-    shared.releasePlace()
+    let open = shared.releasePlace()
     if accepting.state == .pausedForLimit { resumeAccepting() }
+    if phase != .serving && open == 0 { shared.supervisorWake.signal() }
   }
 
   // MARK: The end

@@ -34,6 +34,8 @@ struct Connection: ~Copyable {
     case relaying
   }
 
+  enum Sending: UInt8 { case untried, tried, atOnce }
+
   let id: UInt64
   let accepted: Instant
   var lastMoved: Instant
@@ -46,7 +48,7 @@ struct Connection: ~Copyable {
   var phase = Phase.accepted
   var hasTimer = false
   var deliveryChecks: UInt8 = 0
-  let client: Socket
+  var client: Socket
   var upstream = Socket(owning: -1)
 
   // While dialing.
@@ -63,6 +65,16 @@ struct Connection: ~Copyable {
   /// The user timeout is off, because the window was closed: PeerWatch.swift.
   var isClientLifted = false
   var isUpstreamLifted = false
+  /// Told when it takes bytes again: from the first time on that it did not.
+  var isClientWatchedFully = false
+  var isUpstreamWatchedFully = false
+  /// Keepalive, and whatever else a short connection is spared: ConnectionTimers.swift.
+  var isUpstreamSetUp = false
+  /// The first bytes are sent at once in any case (Nagle's algorithm): it is turned off with the
+  /// next.
+  var upstreamSending = Sending.untried
+  /// Counts when clients are spread over the workers.
+  var isLoad = true
   /// Leads to an address that the target's name has no more.
   var isRetired = false
   /// When one end has failed: how long the other may take what is held for it. When the target's
@@ -133,7 +145,9 @@ struct ConnectionTable: ~Copyable {
 
   /// Ends the connection's life: its sockets and pipes are closed.
   mutating func remove(_ slot: UInt32) {
-    pointer(slot).deinitialize(count: 1)
+    let connection = pointer(slot)
+    Socket.close(connection.pointee.client.take(), connection.pointee.upstream.take())
+    connection.deinitialize(count: 1)
     isUsed[Int(slot)] = false
     generations[Int(slot)] = (generations[Int(slot)] &+ 1) & Token.generationMask
     freeSlots.append(slot)

@@ -47,6 +47,7 @@ extension Worker {
       connection.pointee.relay.abort(isRetired ? .targetChanged : .error)
     } else {
       if let rested = retirementDeadline(connection), rested <= now { endRetired(connection) }
+      if connection.pointee.accepted + peerTimes.checkInterval <= now { setUpUpstream(connection) }
       let isOnTheWay = watchPeers(connection)
       let isRecent = now < connection.pointee.lastMoved + peerTimes.checkInterval
       connection.pointee.relay.recheckDelivery()
@@ -80,6 +81,16 @@ extension Worker {
     if relay.isDelivering { deadline = min(deadline, now + deliveryDelay(connection)) }
     timers.set(TimerKey.connection(slot), deadline)
     connection.pointee.hasTimer = true
+  }
+
+  /// Gives the target's socket the options that clients' sockets inherit from the listener: after
+  /// the first check interval, which short connections do not live to see, or when urgent bytes may
+  /// come. Keepalive begins later in any case, and the user timeout counts from the oldest byte on
+  /// the way, whenever it is set.
+  func setUpUpstream(_ connection: UnsafeMutablePointer<Connection>) {
+    guard !connection.pointee.isUpstreamSetUp else { return }
+    connection.pointee.isUpstreamSetUp = true
+    connection.pointee.upstream.setUp(KeepaliveTimes(peerTimes))
   }
 
   /// Doubles from 1 ms to 256 ms: acknowledgements are mostly one round trip away.

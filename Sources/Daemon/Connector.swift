@@ -1,5 +1,5 @@
-// From an accepted client to an established connection: performs what Race decides, with the
-// addresses that Names gives, and lets a client go that left before the target was reached.
+// From a client that is no probe to an established connection: performs what Race decides, with the
+// addresses that Names gives.
 import Core
 import Linux
 
@@ -7,65 +7,20 @@ extension Worker {
   /// How long to wait for others to give descriptors or memory back.
   private var shortageDelay: Nanoseconds { .milliseconds(50) }
 
-  /// How long a client that has said nothing may take to show that it is a probe. Of 300 `nc -z`
-  /// on two CPUs kept busy by three other processes, 55 were slower than 1 ms, 4 than 5 ms, 1 than
-  /// 20 ms; a client of a server that greets first waits this long once.
-  private var probeGrace: Nanoseconds { .milliseconds(5) }
-
-  func dialTurn(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
-    if let reason = phase.cutReason {
-      connection.pointee.relay.abort(reason)
-      return close(slot, connection, resetClient: true, resetUpstream: true)
-    }
-    let hints = connection.pointee.clientHints
-    if hints.hasEnded || hints.hasError, hasLeft(connection) { return absorb(slot, connection) }
-    switch connection.pointee.phase {
-    case .accepted: meet(slot, connection)
-    case .met: if hints.isReadable || hints.hasEnded { beginDialing(slot, connection) }
-    case .dialing: dial(slot, connection)
-    case .relaying: preconditionFailure("the target is reached already")
-    }
-  }
-
-  /// Watches the client, and waits for its first byte or its end before the target hears of it.
-  private func meet(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
-    do throws(Errno) {
-      let token = Token.connection(
-        slot: slot, generation: table.generation(slot), isUpstream: false)
-      try watch(
-        connection.pointee.client.number, with: door.poller.number, for: .changes,
-        token: token.bits)
-    } catch {
-      return giveUp(slot, connection, Failure(error))
-    }
-    switch settings.probes {
-    case .absorb:
-      connection.pointee.phase = .met
-      timers.set(TimerKey.connection(slot), now + probeGrace)
-    case .forward: beginDialing(slot, connection)
-    }
-  }
-
-  /// The grace is over, or the race has something to do.
-  func dialExpired(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
-    if connection.pointee.phase == .met { prepareDialing(connection) }
-    enqueue(slot, connection)
-  }
-
-  private func prepareDialing(_ connection: UnsafeMutablePointer<Connection>) {
+  func prepareDialing(_ connection: UnsafeMutablePointer<Connection>) {
     connection.pointee.dialing = Dialing(
       end: connection.pointee.accepted + settings.connectTimeout)
     connection.pointee.phase = .dialing
   }
 
-  private func beginDialing(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+  func beginDialing(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     prepareDialing(connection)
     dial(slot, connection)
   }
 
   // MARK: The race
 
-  private func dial(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+  func dial(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     let dialing = connection.pointee.dialing!
     if !connection.pointee.upstreamHints.isNothing, judge(slot, connection, dialing) { return }
     while true {
@@ -132,7 +87,10 @@ extension Worker {
     do throws(Errno) {
       let attempt = try makeAttempt(to: endpoint, isFirst: dialing.attempts.isEmpty)
       dialing.add(attempt)
-      let result = attempt.connect()
+      var result = attempt.connect()
+      if result == .inProgress && endpoint.address.isLoopback {
+        result = prove(connection, attempt)
+      }
       if case .failed(let error) = result { throw error }
       // From an address of this machine to itself, the two ends have the same.
       if mayLoop, try attempt.localAddress() == endpoint.address {
@@ -140,10 +98,11 @@ extension Worker {
         dialing.fail(endpoint, .loop, now: now)
         return false
       }
-      let token = Token.connection(
-        slot: slot, generation: table.generation(slot), isUpstream: true)
-      try watch(attempt.number, with: door.poller.number, for: .changes, token: token.bits)
+      try watch(
+        attempt.number, with: door.poller.number, for: result == .connected ? .input : .changes,
+        token: token(slot, .upstream))
       guard result == .connected else { return false }
+      connection.pointee.isUpstreamWatchedFully = false
       beginRelaying(slot, connection, dialing, dialing.attempts.count - 1)
       return true
     } catch {
@@ -158,30 +117,61 @@ extension Worker {
     }
   }
 
+  /// On this machine the handshake is over by now, though connect(2) does not say so. Sending what
+  /// the client has said already proves it at no cost; else connect(2) is asked again.
+  private func prove(
+    _ connection: UnsafeMutablePointer<Connection>, _ attempt: Dialing.Attempt
+  ) -> ConnectResult {
+    guard connection.pointee.clientHints == .readable else { return attempt.connect() }
+    connection.pointee.note(connection.pointee.clientHints, of: .client)
+    connection.pointee.clientHints = Readiness(bits: 0)
+    connection.pointee.relay.beginTurn(rules)
+    guard perform(.receive(limit: Int(rules.bufferBytes)), from: .client, connection),
+      case .move(_, let step) = connection.pointee.relay.next(rules, everyByte: false),
+      case .send(_, let count) = step
+    else { return attempt.connect() }
+    let result = attempt.send(buffer, count: count)
+    if case .moved(let sent) = result {
+      countMoved(sent, from: .client, connection)
+      connection.pointee.relay.record(.moved(sent), of: step, from: .client, rules)
+      connection.pointee.upstreamSending = .tried
+      return .connected
+    }
+    // Kept for when the target is reached.
+    connection.pointee.relay.record(.wouldBlock, of: step, from: .client, rules)
+    _ = perform(.stash(offset: 0, count: count), from: .client, connection)
+    if case .failed(let error) = result { return .failed(error) }
+    return .inProgress
+  }
+
   /// With the last descriptor if need be; then nobody is accepted until there is another.
   private func makeAttempt(
     to endpoint: Endpoint, isFirst: Bool
   ) throws(Errno) -> Dialing.Attempt {
     let address = SocketAddress(endpoint)
-    let keepalive = KeepaliveTimes(peerTimes)
     do throws(Errno) {
-      return Dialing.Attempt(
-        try Socket.connecting(to: address, keepalive: keepalive), to: endpoint)
+      return Dialing.Attempt(try Socket.stream(for: address), to: endpoint)
     } catch {
       let failure = Failure(error)
       // An attempt beside others can wait for them.
       guard failure.isShortage, isFirst else { throw error }
       pauseForShortage(failure)
       guard releaseSpare() else { throw error }
-      return Dialing.Attempt(
-        try Socket.connecting(to: address, keepalive: keepalive), to: endpoint)
+      return Dialing.Attempt(try Socket.stream(for: address), to: endpoint)
     }
   }
 
-  /// Asks each attempt how far it came: an event does not say whose it is. True when one has won.
+  /// Asks each attempt how far it came: an event does not say whose it is, unless there is one
+  /// attempt alone. True when one has won.
   private func judge(
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ dialing: Dialing
   ) -> Bool {
+    connection.pointee.isUpstreamWatchedFully = true
+    let hints = connection.pointee.upstreamHints
+    if dialing.attempts.count == 1 && hints.isWritable && !hints.hasError && !hints.hasHungUp {
+      beginRelaying(slot, connection, dialing, 0)
+      return true
+    }
     var index = 0
     while index < dialing.attempts.count {
       let attempt = dialing.attempts[index]
@@ -208,7 +198,6 @@ extension Worker {
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ dialing: Dialing,
     _ winner: Int
   ) {
-    timers.clear(TimerKey.connection(slot))
     // Those that began earlier and have not answered yet are slower.
     for loser in dialing.attempts[..<winner] {
       names.penalties.add(loser.endpoint.address, now: now)
@@ -224,70 +213,16 @@ extension Worker {
     connection.pointee.connectMicroseconds = UInt32(clamping: connectTime.count / 1_000)
     countEstablished(of: connection.pointee.forward, after: connectTime)
     connection.pointee.lastMoved = now
-    connection.pointee.note(connection.pointee.clientHints, of: .client)
-    connection.pointee.note(connection.pointee.upstreamHints, of: .upstream)
-    if settings.idleTimeout != nil { armTimer(slot, connection) }
+    note(connection.pointee.clientHints, of: .client, connection)
+    note(connection.pointee.upstreamHints, of: .upstream, connection)
+    connection.pointee.note(.writable, of: .upstream)
+    armTimer(slot, connection)
     if logs(.debug) {
       line.connectionOpened(
         id: connection.pointee.id, client: connection.pointee.clientEndpoint,
         target: target(of: connection), address: connection.pointee.upstreamEndpoint!, at: .now)
       queueLine()
     }
-    enqueue(slot, connection)
-  }
-
-  // MARK: Clients that leave or are sent away
-
-  /// True for a client that is gone, or has ended its stream without a byte and is taken for a
-  /// probe.
-  private func hasLeft(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
-    switch connection.pointee.client.peek() {
-    case .moved, .wouldBlock: false
-    case .ended: settings.probes == .absorb
-    case .failed: true
-    }
-  }
-
-  private func absorb(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
-    if logs(.debug) {
-      line.probeAbsorbed(
-        id: connection.pointee.id, client: connection.pointee.clientEndpoint, at: .now)
-      queueLine()
-    }
-    door.counters.add(1, to: Count.absorbed, of: connection.pointee.forward)
-    discard(slot)
-  }
-
-  private func giveUp(
-    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ failure: Failure
-  ) {
-    let forward = Int(connection.pointee.forward)
-    countFailure(failure, of: connection.pointee.forward)
-    if logs(.warn),
-      case .log(let repeated) = fold.admit(forward: forward, failure: failure, now: now)
-    {
-      line.connectionFailed(
-        id: connection.pointee.id, client: connection.pointee.clientEndpoint,
-        target: target(of: connection), address: connection.pointee.dialing?.failingEndpoint,
-        failure: failure, repeated: repeated, at: .now)
-      queueLine()
-    }
-    if let deadline = fold.nextDeadline { timers.set(TimerKey.fold, deadline) }
-    endUnreached(slot, connection)
-  }
-
-  private func endUnreached(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
-    connection.pointee.client.resetOnClose()
-    discard(slot)
-  }
-
-  /// The counts of failures whose window ends by then.
-  func reportFolded(_ end: Instant) {
-    while let (forward, failure, repeated) = fold.expired(now: end) {
-      line.connectionFailedRepeatedly(
-        target: settings.forwards[forward].target, failure: failure, repeated: repeated, at: .now)
-      queueLine()
-    }
-    if let deadline = fold.nextDeadline { timers.set(TimerKey.fold, deadline) }
+    relayTurn(slot, connection)
   }
 }

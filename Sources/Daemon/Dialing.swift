@@ -21,6 +21,10 @@ final class Dialing {
       Endpoint(try socket.localAddress()).address
     }
 
+    func send(_ bytes: UnsafeRawPointer, count: Int) -> Transfer {
+      socket.send(bytes, count: count)
+    }
+
     /// Begins to connect; called again, tells how far it came.
     func connect() -> ConnectResult { socket.connect(to: SocketAddress(endpoint)) }
   }
@@ -67,9 +71,5 @@ final class Dialing {
   }
 
   /// The socket of the attempt that has won. The others are closed with this object.
-  func takeSocket(at index: Int) -> Socket {
-    var taken = Socket(owning: -1)
-    swap(&taken, &attempts[index].socket)
-    return taken
-  }
+  func takeSocket(at index: Int) -> Socket { attempts[index].socket.take() }
 }

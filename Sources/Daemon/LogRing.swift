@@ -37,6 +37,8 @@ final class LogRing: @unchecked Sendable {
 
   var isEmpty: Bool { end == tail.load(ordering: .relaxed) }
 
+  var isHalfFull: Bool { end - tail.load(ordering: .relaxed) > Self.capacity / 2 }
+
   /// How far the producer has come.
   var end: Int { head.load(ordering: .sequentiallyConsistent) }
 

@@ -1,5 +1,5 @@
 // The thread that writes the log to standard output, and alone may be stopped by it. Sleeps until a
-// line is there; ends when asked, once everything is written.
+// line is there, then gathers what follows closely; ends when asked, once everything is written.
 import Core
 import Linux
 import Synchronization
@@ -9,12 +9,23 @@ final class LogWriter: @unchecked Sendable {
   private let workers: [LogRing]
   private let supervisor: LogRing
   private let wake: EventCounter
-  private let isAsleep = Atomic<Bool>(false)
+  private let state = Atomic<State>(.awake)
   private let isEnding = Atomic<Bool>(false)
   private let lost = Atomic<UInt64>(0)
   /// Told when everything is written, after `end`.
   private let ended: EventCounter
   private var line: LogLine
+
+  private enum State: UInt8, AtomicRepresentable {
+    case awake
+    /// Lines are gathered.
+    case napping
+    case asleep
+  }
+
+  /// How long lines are gathered after others were written: under load, some hundred cost two
+  /// system calls then, and a reader notices nothing.
+  private static let napMilliseconds: Int32 = 50
 
   init(workers: [LogRing], supervisor: LogRing, format: LogFormat) throws(Errno) {
     self.workers = workers
@@ -34,10 +45,16 @@ final class LogWriter: @unchecked Sendable {
       { Unmanaged<LogWriter>.fromOpaque($0!).takeRetainedValue().run() }, argument)
   }
 
-  /// Called after lines were queued, by any thread. A system call only when the writer sleeps.
-  func notify() {
-    guard isAsleep.load(ordering: .sequentiallyConsistent) else { return }
-    if isAsleep.exchange(false, ordering: .sequentiallyConsistent) { wake.signal() }
+  /// Called after lines were queued in `ring`. A system call only when the writer sleeps, or when
+  /// they must not wait until it has napped: the workers' lines may, while there is room for more.
+  func notify(of ring: LogRing) {
+    let found = state.load(ordering: .sequentiallyConsistent)
+    guard found == .asleep || found == .napping && mustWake(ring) else { return }
+    if state.exchange(.awake, ordering: .sequentiallyConsistent) != .awake { wake.signal() }
+  }
+
+  private func mustWake(_ ring: LogRing) -> Bool {
+    ring === supervisor ? !ring.isEmpty : ring.isHalfFull
   }
 
   /// Writes what is queued and ends; waits for that at most so long, because the reader may be
@@ -52,19 +69,25 @@ final class LogWriter: @unchecked Sendable {
 
   private func run() {
     while true {
+      // Asked first: what is queued before the end is asked for is written.
+      let mustEnd = isEnding.load(ordering: .sequentiallyConsistent)
       let wroteSome = drain()
-      if wroteSome { continue }
-      if isEnding.load(ordering: .sequentiallyConsistent) { break }
-      isAsleep.store(true, ordering: .sequentiallyConsistent)
-      // A line that was queued before the flag was up gave no signal.
-      if !supervisor.isEmpty || workers.contains(where: { !$0.isEmpty }) {
-        isAsleep.store(false, ordering: .sequentiallyConsistent)
-        continue
+      if mustEnd {
+        if !wroteSome { break }
+      } else if wroteSome {
+        rest(.napping, unless: mustWake) { wake.take(within: Self.napMilliseconds) }
+      } else {
+        rest(.asleep, unless: { !$0.isEmpty }) { wake.take() }
       }
-      wake.take()
-      isAsleep.store(false, ordering: .sequentiallyConsistent)
     }
     ended.signal()
+  }
+
+  /// A line that was queued before the state was known gave no signal: hence `isNeeded`.
+  private func rest(_ kind: State, unless isNeeded: (LogRing) -> Bool, _ wait: () -> Void) {
+    state.store(kind, ordering: .sequentiallyConsistent)
+    if !isNeeded(supervisor) && !workers.contains(where: isNeeded) { wait() }
+    state.store(.awake, ordering: .sequentiallyConsistent)
   }
 
   /// Each ring's lines as of now, the supervisor's last: what it says of connections that have

@@ -39,12 +39,37 @@ extension Worker {
   ) {
     if hasMoved { connection.pointee.lastMoved = now }
     let relay = connection.pointee.relay
+    if relay.waitsToSend { watchFully(slot, connection) }
     let isEnding = relay.hasFailed || relay.isDelivering
     if isEnding || (hasMoved && !connection.pointee.hasTimer) { armTimer(slot, connection) }
   }
 
+  /// An end that took less than there was is to be told of when it takes bytes again. Most never
+  /// do so, and are spared the events that tell of it.
+  private func watchFully(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    let client = !connection.pointee.isClientWatchedFully
+    let upstream = !connection.pointee.isUpstreamWatchedFully
+    do throws(Errno) {
+      if client && connection.pointee.relay.waitsToSend(to: .client) {
+        try rewatch(
+          connection.pointee.client.number, with: door.poller.number, for: .changes,
+          token: token(slot, .client))
+        connection.pointee.isClientWatchedFully = true
+      }
+      if upstream && connection.pointee.relay.waitsToSend(to: .upstream) {
+        try rewatch(
+          connection.pointee.upstream.number, with: door.poller.number, for: .changes,
+          token: token(slot, .upstream))
+        connection.pointee.isUpstreamWatchedFully = true
+      }
+    } catch {
+      connection.pointee.relay.abort(.error)
+      enqueue(slot, connection)
+    }
+  }
+
   /// True when bytes moved.
-  private func perform(
+  func perform(
     _ step: Flow.Step, from source: End, _ connection: UnsafeMutablePointer<Connection>
   ) -> Bool {
     let result: Transfer
@@ -65,7 +90,10 @@ extension Worker {
       failing = source.other
       result = drain(to: failing, connection, count)
     case .endSending:
-      guard endSending(to: source.other, connection) else { return false }
+      let isPartOfClosing = connection.pointee.relay.endsByClosing(
+        from: source, everyByte: phase != .serving)
+      guard isPartOfClosing || endSending(to: source.other, connection) else { return false }
+      if source == .client { unload(connection) }
       connection.pointee.relay.record(.done, of: step, from: source, rules)
       return false
     case .stash, .borrowPipe, .returnPipe, .discard:
@@ -83,11 +111,9 @@ extension Worker {
     switch result {
     case .moved(let count):
       connection.pointee.relay.record(.moved(count), of: step, from: source, rules)
-      if failing != source {
-        door.counters.add(
-          UInt64(count), to: source == .client ? Count.toTargetBytes : Count.toClientBytes,
-          of: connection.pointee.forward)
-      }
+      // The next read may begin with an urgent byte.
+      if case .receive(count) = step, source == .upstream { setUpUpstream(connection) }
+      if failing != source { countMoved(count, from: source, connection) }
       if case .sendStash = step { freeEmptyStash(source, connection) }
       return true
     case .ended:
@@ -103,6 +129,13 @@ extension Worker {
       }
     }
     return false
+  }
+
+  @inline(__always)
+  func countMoved(_ bytes: Int, from source: End, _ connection: UnsafeMutablePointer<Connection>) {
+    door.counters.add(
+      UInt64(bytes), to: source == .client ? Count.toTargetBytes : Count.toClientBytes,
+      of: connection.pointee.forward)
   }
 
   // MARK: Single calls
@@ -123,8 +156,19 @@ extension Worker {
     _ count: Int
   ) -> Transfer {
     switch end {
-    case .client: connection.pointee.client.send(bytes, count: count)
-    case .upstream: connection.pointee.upstream.send(bytes, count: count)
+    case .client: return connection.pointee.client.send(bytes, count: count)
+    case .upstream:
+      if connection.pointee.upstreamSending != .atOnce { followSending(connection) }
+      return connection.pointee.upstream.send(bytes, count: count)
+    }
+  }
+
+  private func followSending(_ connection: UnsafeMutablePointer<Connection>) {
+    if connection.pointee.upstreamSending == .untried {
+      connection.pointee.upstreamSending = .tried
+    } else {
+      connection.pointee.upstream.sendAtOnce()
+      connection.pointee.upstreamSending = .atOnce
     }
   }
 
@@ -144,9 +188,12 @@ extension Worker {
   ) -> Transfer {
     switch end {
     case .client:
-      connection.pointee.toClient.pipe.drain(into: connection.pointee.client, count: count)
+      return connection.pointee.toClient.pipe.drain(
+        into: connection.pointee.client, count: count)
     case .upstream:
-      connection.pointee.toUpstream.pipe.drain(into: connection.pointee.upstream, count: count)
+      if connection.pointee.upstreamSending != .atOnce { followSending(connection) }
+      return connection.pointee.toUpstream.pipe.drain(
+        into: connection.pointee.upstream, count: count)
     }
   }
 
@@ -179,6 +226,7 @@ extension Worker {
   private func arrange(
     _ step: Flow.Step, _ source: End, _ connection: UnsafeMutablePointer<Connection>
   ) {
+    if step == .borrowPipe && source == .upstream { setUpUpstream(connection) }
     guard let outcome = withLane(source, connection, { arrange(step, &$0) }) else {
       return connection.pointee.relay.abort(.error)
     }
@@ -213,51 +261,6 @@ extension Worker {
   private func freeEmptyStash(_ source: End, _ connection: UnsafeMutablePointer<Connection>) {
     guard !connection.pointee.relay.holdsStash(from: source) else { return }
     withLane(source, connection) { $0.freeStash() }
-  }
-
-  // MARK: The end
-
-  /// Closes both ends, resets those that must not take this for an orderly end, and says so.
-  func close(
-    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, resetClient: Bool,
-    resetUpstream: Bool
-  ) {
-    if resetClient { connection.pointee.client.resetOnClose() }
-    if resetUpstream {
-      connection.pointee.upstream.resetOnClose()
-      connection.pointee.dialing?.resetAttemptsOnClose()
-    }
-    if logs(.info) {
-      let ending = connection.pointee.relay.ending
-      let record = ConnectionRecord(
-        id: connection.pointee.id, client: connection.pointee.clientEndpoint,
-        upstream: connection.pointee.upstreamEndpoint,
-        toTargetBytes: connection.pointee.relay.toUpstreamBytes,
-        toClientBytes: connection.pointee.relay.toClientBytes,
-        connectTime: Nanoseconds(count: Int64(connection.pointee.connectMicroseconds) * 1_000),
-        duration: now - connection.pointee.accepted, endedBy: ending.endedBy,
-        reason: ending.reason)
-      line.connectionEnded(record, target: target(of: connection), at: .now)
-      queueLine()
-    }
-    discard(slot)
-  }
-
-  /// Closes what the connection has, and gives its place to the next.
-  func discard(_ slot: UInt32) {
-    timers.clear(TimerKey.connection(slot))
-    let connection = table.pointer(slot)
-    door.counters.add(1, to: Count.gone, of: connection.pointee.forward)
-    if connection.pointee.phase == .relaying {
-      countEstablished(-1, connection)
-      countEnded(
-        of: connection.pointee.forward, connection.pointee.relay.ending,
-        after: now - connection.pointee.accepted)
-    }
-    table.remove(slot)
-    let open = door.open.subtract(1, ordering: .sequentiallyConsistent).newValue
-    releaseAndResume()
-    if phase != .serving && open == 0 { shared.supervisorWake.signal() }
   }
 }
 

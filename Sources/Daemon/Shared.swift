@@ -23,8 +23,8 @@ final class WorkerDoor: @unchecked Sendable {
   let census = Census()
   /// Pipes that this worker has, lent or free.
   let pipes = Atomic<Int>(0)
-  /// Connections of this worker, those on their way to it included.
-  let open = Atomic<Int>(0)
+  /// Connections of this worker, those on their way to it included, whose clients have not ended.
+  let load = Atomic<Int>(0)
 
   init(forwards: Int) throws(Errno) {
     counters = Counters(forwards: forwards)
@@ -97,7 +97,9 @@ final class Shared: @unchecked Sendable {
     return false
   }
 
-  func releasePlace() { open.subtract(1, ordering: .relaxed) }
+  /// How many are left.
+  @discardableResult
+  func releasePlace() -> Int { open.subtract(1, ordering: .sequentiallyConsistent).newValue }
 
   /// Whether a connection to `endpoint`, if that is on this machine, would come back to this
   /// process, and so on without end.
@@ -109,10 +111,10 @@ final class Shared: @unchecked Sendable {
   /// The worker with the fewest connections; `own` when no other has fewer.
   func leastLoaded(own: Int) -> Int {
     var least = own
-    var fewest = doors[own].open.load(ordering: .relaxed)
+    var fewest = doors[own].load.load(ordering: .relaxed)
     for index in doors.indices {
-      let open = doors[index].open.load(ordering: .relaxed)
-      if open < fewest { (least, fewest) = (index, open) }
+      let load = doors[index].load.load(ordering: .relaxed)
+      if load < fewest { (least, fewest) = (index, load) }
     }
     return least
   }

@@ -182,6 +182,6 @@ final class Supervisor {
     guard level <= shared.settings.logLevel else { return }
     build(&line)
     log.append(line.bytes)
-    shared.writer.notify()
+    shared.writer.notify(of: log)
   }
 }

@@ -5,12 +5,12 @@ enum Token {
   case listener(Int)
   case wake
   /// A client that another worker accepted and hands over.
-  case arrival(socket: Int32, forward: UInt16)
+  case arrival(UnsafeMutablePointer<Arrival>)
 
   static let generationMask: UInt32 = 0x0fff_ffff
 
-  // Bits 60 to 63 say which; a slot, a socket or a number is below, a generation or forward above
-  // it.
+  // Bits 60 to 63 say which; a slot or a number is below, a generation above it. An address has
+  // less than 60 bits.
   private enum Kind: UInt64 {
     case client, upstream, listener, wake, arrival
   }
@@ -21,8 +21,8 @@ enum Token {
       Self.pack(isUpstream ? .upstream : .client, generation, slot)
     case .listener(let index): Self.pack(.listener, 0, UInt32(index))
     case .wake: Self.pack(.wake, 0, 0)
-    case .arrival(let socket, let forward):
-      Self.pack(.arrival, UInt32(forward), UInt32(bitPattern: socket))
+    case .arrival(let client):
+      Kind.arrival.rawValue << 60 | UInt64(UInt(bitPattern: client))
     }
   }
 
@@ -35,8 +35,7 @@ enum Token {
     case .listener: self = .listener(Int(low))
     case .wake: self = .wake
     case .arrival:
-      self = .arrival(
-        socket: Int32(bitPattern: low), forward: UInt16(truncatingIfNeeded: middle))
+      self = .arrival(UnsafeMutablePointer(bitPattern: UInt(bits & (1 << 60 - 1)))!)
     case nil: preconditionFailure("a token of no kind")
     }
   }

@@ -64,10 +64,11 @@ final class Worker {
       for index in 0..<count { handle(door.poller.event(index)) }
       while let key = timers.popExpired(now) { expire(key) }
       runQueue()
+      if accepting.told != 0 { takeClients(events: count) }
       if names.takeDemands() { shared.supervisorWake.signal() }
       if hasQueuedLines {
         hasQueuedLines = false
-        shared.writer.notify()
+        shared.writer.notify(of: door.log)
       }
     }
   }
@@ -85,10 +86,8 @@ final class Worker {
       note(event.readiness, of: isUpstream ? .upstream : .client, connection)
       enqueue(slot, connection)
     case .listener(let index):
-      // After the worker has left them, an event of the same wait may still name a closed one.
-      guard accepting.state == .watching else { return }
-      acceptFrom(shared.listeners[index])
-    case .arrival(let socket, let forward): adoptArrival(socket, forward)
+      accepting.told |= 1 << UInt64(index)
+    case .arrival(let arrival): adopt(arrival, hints: event.readiness)
     case .wake:
       door.wake.take()
       followPhase()
@@ -97,11 +96,13 @@ final class Worker {
     }
   }
 
-  private func note(
+  func note(
     _ readiness: Readiness, of end: End, _ connection: UnsafeMutablePointer<Connection>
   ) {
     switch connection.pointee.phase {
     case .relaying:
+      // From here on a read may begin with an urgent byte.
+      if readiness.isUrgent || readiness.hasError, end == .upstream { setUpUpstream(connection) }
       connection.pointee.note(readiness, of: end)
     case .accepted, .met, .dialing:
       // Told once: what is not acted on now must be kept for when the relay begins.
@@ -110,6 +111,13 @@ final class Worker {
       case .upstream: connection.pointee.upstreamHints.merge(readiness)
       }
     }
+  }
+
+  /// Under which a connection's socket is watched.
+  func token(_ slot: UInt32, _ end: End) -> UInt64 {
+    Token.connection(
+      slot: slot, generation: table.generation(slot), isUpstream: end == .upstream
+    ).bits
   }
 
   // MARK: The queue

@@ -16,6 +16,13 @@ import CLinux
     Descriptor(owning: try checked(linux_event_counter(0)))
   }
 
+  /// Gives the number up without closing it.
+  consuming func release() -> Int32 {
+    let released = number
+    discard self
+    return released
+  }
+
   @inlinable deinit {
     if number >= 0 { closeDescriptor(number) }
   }
@@ -63,5 +70,10 @@ public struct EventCounter: ~Copyable, Sendable {
   public borrowing func take() {
     var count: UInt64 = 0
     _ = linux_read(descriptor.number, &count, 8)
+  }
+
+  /// Waits for a signal, but no longer than that (poll(2)).
+  public borrowing func take(within milliseconds: Int32) {
+    if linux_wait_readable(descriptor.number, milliseconds) > 0 { take() }
   }
 }

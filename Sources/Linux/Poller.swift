@@ -7,6 +7,9 @@ public struct Readiness: Equatable, Sendable {
 
   @inlinable public init(bits: UInt32) { self.bits = bits }
 
+  public static let readable = Readiness(bits: UInt32(LINUX_READABLE))
+  public static let writable = Readiness(bits: UInt32(LINUX_WRITABLE))
+
   public var isNothing: Bool { bits == 0 }
 
   public mutating func merge(_ other: Readiness) { bits |= other.bits }
@@ -19,6 +22,7 @@ public struct Readiness: Equatable, Sendable {
   @inlinable public var hasEnded: Bool {
     bits & UInt32(LINUX_PEER_ENDED | LINUX_HANG_UP) != 0
   }
+  @inlinable public var hasHungUp: Bool { bits & UInt32(LINUX_HANG_UP) != 0 }
   @inlinable public var hasError: Bool { bits & UInt32(LINUX_ERROR) != 0 }
 }
 
@@ -64,16 +68,19 @@ public enum Interest {
   case reading
   /// As `reading`, but one of the waiting pollers is woken, not all (EPOLLEXCLUSIVE).
   case accepting
-  /// Each change of everything, told once (EPOLLET): a connection, for all its life.
+  /// Each change of what there is to receive, told once (EPOLLET): a connection for as long as it
+  /// takes what it is sent.
+  case input
+  /// `input`, and that it takes bytes again.
   case changes
 
   var bits: UInt32 {
     switch self {
     case .reading: UInt32(LINUX_READABLE)
     case .accepting: UInt32(LINUX_READABLE) | UInt32(LINUX_EXCLUSIVE)
-    case .changes:
-      LINUX_EDGE_TRIGGERED
-        | UInt32(LINUX_READABLE | LINUX_WRITABLE | LINUX_URGENT | LINUX_PEER_ENDED)
+    case .input:
+      LINUX_EDGE_TRIGGERED | UInt32(LINUX_READABLE | LINUX_URGENT | LINUX_PEER_ENDED)
+    case .changes: Interest.input.bits | UInt32(LINUX_WRITABLE)
     }
   }
 }

@@ -29,6 +29,20 @@ public struct SocketAddress: Equatable, Sendable {
 
   @inlinable public var number: Int32 { descriptor.number }
 
+  /// Leaves nothing behind.
+  public mutating func take() -> Socket {
+    var taken = Socket(owning: -1)
+    swap(&taken, &self)
+    return taken
+  }
+
+  /// Closes both, with one call if their numbers are neighbours (close_range(2)).
+  public static func close(_ one: consuming Socket, _ other: consuming Socket) {
+    // Where one owns nothing, the end of the other closes it.
+    guard one.number >= 0 && other.number >= 0 else { return }
+    linux_close_both(one.descriptor.release(), other.descriptor.release())
+  }
+
   /// recv(2) into `buffer`. A short result on a stream socket means that nothing more is there yet,
   /// unless the stream ends or an urgent mark lies behind it (epoll(7), tcp(7)).
   @inlinable public borrowing func receive(into buffer: UnsafeMutableRawPointer, limit: Int)
@@ -68,14 +82,6 @@ public struct SocketAddress: Equatable, Sendable {
   /// SIOCOUTQ (tcp(7)): bytes that the peer has not acknowledged, the FIN counted as one.
   public borrowing func unacknowledgedBytes() -> Int {
     max(0, Int(linux_unacknowledged(number)))
-  }
-
-  /// getpeername(2).
-  /// - Throws: ENOTCONN when the peer has gone.
-  public borrowing func peerAddress() throws(Errno) -> SocketAddress {
-    var raw = linux_address()
-    try checked(linux_peer_address(number, &raw))
-    return SocketAddress(raw)
   }
 
   /// getsockname(2).

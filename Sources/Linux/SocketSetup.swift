@@ -48,7 +48,8 @@ extension Socket {
     let socket = Socket(owning: try checked(linux_socket(ipv6)))
     try socket.set(LINUX_REUSE_ADDRESS, 1)
     if ipv6 == 1 { try socket.set(LINUX_IPV6_ONLY, 0) }
-    try socket.setUp(keepalive)
+    socket.sendAtOnce()
+    socket.setUp(keepalive)
     var raw = address.raw
     try checked(linux_bind(socket.number, &raw, ipv6))
     // The kernel lowers it to net.core.somaxconn.
@@ -65,16 +66,6 @@ extension Socket {
     return Accepted(number: try checked(number), peer: SocketAddress(raw))
   }
 
-  /// A socket for a connection to an address of `family`, with its options set.
-  /// - Throws: EMFILE, ENFILE, ENOBUFS, ENOMEM, EAFNOSUPPORT.
-  public static func connecting(
-    to address: SocketAddress, keepalive: KeepaliveTimes
-  ) throws(Errno) -> Socket {
-    let socket = Socket(owning: try checked(linux_socket(address.isIPv4 ? 0 : 1)))
-    try socket.setUp(keepalive)
-    return socket
-  }
-
   /// A UDP socket that is connected to `server`: datagrams of nobody else are received, and an
   /// ICMP error shows as ECONNREFUSED. The kernel chooses a random port (RFC 6056).
   /// - Throws: EMFILE, ENFILE, ENOBUFS, ENOMEM, EAFNOSUPPORT, ENETUNREACH, EPERM.
@@ -85,7 +76,7 @@ extension Socket {
     return socket
   }
 
-  /// A TCP socket without options, for a short exchange.
+  /// A TCP socket without options.
   /// - Throws: EMFILE, ENFILE, ENOBUFS, ENOMEM, EAFNOSUPPORT.
   public static func stream(for address: SocketAddress) throws(Errno) -> Socket {
     Socket(owning: try checked(linux_socket(address.isIPv4 ? 0 : 1)))
@@ -106,19 +97,24 @@ extension Socket {
 
   /// TCP_USER_TIMEOUT; zero leaves the time to the kernel.
   public borrowing func setUserTimeout(milliseconds: Int32) {
-    _ = linux_set_option(
-      number, Int32(LINUX_USER_TIMEOUT_MILLISECONDS.rawValue), milliseconds)
+    attempt(LINUX_USER_TIMEOUT_MILLISECONDS, milliseconds)
   }
 
-  /// Nagle off (with delayed acknowledgements it costs a query about 40 ms), keepalive on, and
-  /// urgent bytes kept in the stream (SO_OOBINLINE), so that none is lost.
-  private borrowing func setUp(_ keepalive: KeepaliveTimes) throws(Errno) {
-    try set(LINUX_NO_DELAY, 1)
-    try set(LINUX_URGENT_INLINE, 1)
-    try set(LINUX_KEEPALIVE, 1)
-    try set(LINUX_KEEPALIVE_IDLE_SECONDS, keepalive.idleSeconds)
-    try set(LINUX_KEEPALIVE_INTERVAL_SECONDS, keepalive.intervalSeconds)
-    try set(LINUX_USER_TIMEOUT_MILLISECONDS, keepalive.userTimeoutMilliseconds)
+  /// TCP_NODELAY: with delayed acknowledgements, Nagle's algorithm costs a query about 40 ms.
+  public borrowing func sendAtOnce() { attempt(LINUX_NO_DELAY, 1) }
+
+  /// Keepalive, and urgent bytes kept in the stream (SO_OOBINLINE), so that none is lost.
+  public borrowing func setUp(_ keepalive: KeepaliveTimes) {
+    attempt(LINUX_URGENT_INLINE, 1)
+    attempt(LINUX_KEEPALIVE, 1)
+    attempt(LINUX_KEEPALIVE_IDLE_SECONDS, keepalive.idleSeconds)
+    attempt(LINUX_KEEPALIVE_INTERVAL_SECONDS, keepalive.intervalSeconds)
+    attempt(LINUX_USER_TIMEOUT_MILLISECONDS, keepalive.userTimeoutMilliseconds)
+  }
+
+  /// Refused by a socket whose connection is gone, or by a kernel that lacks the option.
+  private borrowing func attempt(_ option: linux_option, _ value: Int32) {
+    _ = linux_set_option(number, Int32(option.rawValue), value)
   }
 
   private borrowing func set(_ option: linux_option, _ value: Int32) throws(Errno) {

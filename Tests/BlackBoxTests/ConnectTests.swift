@@ -124,15 +124,22 @@ struct LeavingClientTests {
     }
   }
 
-  /// One byte makes the difference: this client waits for its answer.
-  @Test(arguments: Transfer.allCases)
-  func anEarlyHalfCloseAfterAByteIsServed(transfer: Transfer) throws {
+  /// One byte makes the difference: this client waits for its answer, also where the end comes when
+  /// the byte has been taken already.
+  @Test(arguments: Transfer.allCases, [false, true])
+  func anEarlyHalfCloseAfterAByteIsServed(transfer: Transfer, late: Bool) throws {
     let target = try Target()
     try target.goSilent()
     try withSidecar(to: target, transfer: transfer) { sidecar in
+      let before = try sidecar.process.openDescriptors()["socket"] ?? 0
       let client = try sidecar.connect()
       try client.send("?")
+      if late {
+        try sidecar.process.waitForSockets(before + 2)
+        pause(.milliseconds(20))
+      }
       try client.finishSending()
+      if late { pause(.milliseconds(20)) }
       try target.endSilence()  // the kernel repeats its SYN after a second
       let upstream = try target.accept()
       try upstream.expect("?")
@@ -166,7 +173,7 @@ struct LeavingClientTests {
     }
   }
 
-  /// What a client sends before the target is reached waits in the kernel, and arrives whole.
+  /// What a client sends before the target is reached waits, and arrives whole.
   @Test(arguments: Transfer.allCases)
   func bytesSentBeforeTheTargetIsReachedArrive(transfer: Transfer) throws {
     let target = try Target()

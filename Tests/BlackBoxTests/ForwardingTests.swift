@@ -152,4 +152,25 @@ struct ForwardingTests {
       try client.expect(.closed)
     }
   }
+
+  /// No byte is lost to a mark, whether it comes alone or behind others that nobody has read yet,
+  /// and from a target, too, whose socket is not told beforehand to keep them in the stream.
+  @Test(arguments: Transfer.allCases, End.allCases)
+  func urgentBytesOfAYoungConnectionArrive(transfer: Transfer, end: End) throws {
+    let target = try Target()
+    try withSidecar(to: target, transfer: transfer) { sidecar in
+      let (sender, receiver) = end.of(try sidecar.connectAndTalk(to: target))
+      try sender.sendUrgent(0x21)
+      try receiver.expect("!")
+      try sidecar.process.suspend()
+      try sender.send("a")
+      try sender.sendUrgent(0x21)
+      try sender.send("b")
+      try sender.waitUntilAcknowledged()
+      sidecar.process.resume()
+      try receiver.expect("a!b")
+      sender.close()
+      try receiver.expect(.closed)
+    }
+  }
 }

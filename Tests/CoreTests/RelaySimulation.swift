@@ -31,6 +31,7 @@ struct RelaySimulation {
   private var leftInPipe = 0
   private var believesEnd = false
   private var hasTimer = false
+  private var endsByClosing = false
 
   init(seed: UInt64, transfer: Settings.TransferPolicy, mutant: Mutant? = nil) {
     var random = SeededGenerator(seed: seed)
@@ -77,7 +78,11 @@ struct RelaySimulation {
     relay.beginTurn(rules)
     hasTimer = false
     for _ in 0..<10_000 {
-      switch relay.next(rules, everyByte: false) {
+      let next = relay.next(rules, everyByte: false)
+      if endsByClosing, next != .close(resetClient: false, resetUpstream: false) {
+        throw SimulationFailure(text: "an end is held back: \(state)")
+      }
+      switch next {
       case .move(let source, let step): try perform(step, from: source)
       case .takeError(let end):
         let hasError = self[end].resetArrived && !self[end].errorTaken
@@ -113,7 +118,10 @@ struct RelaySimulation {
     case .send(_, let count), .sendStash(_, let count): deliver(count, step, source)
     case .drainPipe(let count): drain(count, step, source)
     case .endSending:
-      if self[source.other].resetArrived {
+      if relay.endsByClosing(from: source, everyByte: false) {
+        endsByClosing = true
+        relay.record(.done, of: step, from: source, rules)
+      } else if self[source.other].resetArrived {
         relay.fail(source.other, .reset)
       } else {
         self[source.other].finSent = true

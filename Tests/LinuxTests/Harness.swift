@@ -75,7 +75,9 @@ struct Connection: ~Copyable {
   }
 
   init(listener: borrowing Socket, to address: SocketAddress) throws {
-    let near = try Socket.connecting(to: address, keepalive: keepalive)
+    let near = try Socket.stream(for: address)
+    near.sendAtOnce()
+    near.setUp(keepalive)
     let result = try finishConnecting(near, to: address)
     guard result == .connected else { throw Failure("connecting: \(result)") }
     try waitReadable(listener.number)

@@ -49,7 +49,7 @@ import Testing
     let nobody = one.wait(milliseconds: 0) + two.wait(milliseconds: 0)
     #expect(nobody == 0)
     let address = try listener.localAddress()
-    let socket = try Socket.connecting(to: address, keepalive: keepalive)
+    let socket = try Socket.stream(for: address)
     let result = try finishConnecting(socket, to: address)
     #expect(result == .connected)
     try waitReadable(listener.number)

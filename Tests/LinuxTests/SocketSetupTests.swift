@@ -4,14 +4,9 @@ import Linux
 import Testing
 
 @Suite(.timeLimit(.minutes(6))) struct SocketSetupTests {
-  @Test func aConnectionKnowsBothItsAddresses() throws {
+  @Test func aListenerTellsWhereAConnectionIsFrom() throws {
     let connection = try Connection()
-    let (near, far) = (
-      try connection.near.localAddress(), try connection.far.localAddress()
-    )
-    let seenByNear = try connection.near.peerAddress()
-    let seenByFar = try connection.far.peerAddress()
-    #expect(near == seenByFar && far == seenByNear)
+    let near = try connection.near.localAddress()
     let peer = connection.peer
     #expect(peer == near)
     #expect(near == .loopback(port: near.port) && near.isIPv4 && near.port != 0)
@@ -68,7 +63,7 @@ import Testing
     #expect(accepted == nil)
   }
 
-  @Test func acceptedAndConnectingSocketsHaveTheSameOptions() throws {
+  @Test func acceptedSocketsHaveTheOptionsThatOthersAreGiven() throws {
     let connection = try Connection()
     for number in [connection.near.number, connection.far.number] {
       let tcp = Int32(IPPROTO_TCP)
@@ -88,7 +83,7 @@ import Testing
 
   @Test func aPortWithoutAListenerRefuses() throws {
     // Bound and not listening: the port cannot become somebody else's meanwhile.
-    let holder = try Socket.connecting(to: .loopback(port: 0), keepalive: keepalive)
+    let holder = try Socket.stream(for: .loopback(port: 0))
     var raw = sockaddr_in()
     raw.sin_family = sa_family_t(AF_INET)
     raw.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
@@ -99,7 +94,7 @@ import Testing
     }
     #expect(bound == 0)
     let address = try holder.localAddress()
-    let socket = try Socket.connecting(to: address, keepalive: keepalive)
+    let socket = try Socket.stream(for: address)
     let result = try finishConnecting(socket, to: address)
     #expect(result == .failed(.refused))
     let ended = failure { () throws(Errno) in try socket.endSending() }
@@ -109,9 +104,28 @@ import Testing
 
   @Test func connectingAgainTellsThatItIsConnected() throws {
     let connection = try Connection()
-    let address = try connection.near.peerAddress()
+    let address = try connection.far.localAddress()
     let result = connection.near.connect(to: address)
     #expect(result == .connected)
+  }
+
+  /// Neighbours are closed with one call, others with two, and what lies between stays open.
+  @Test(arguments: [1, 2] as [Int32]) func bothSocketsAreClosed(distance: Int32) throws {
+    let one = try Connection()
+    let other = try Connection()
+    let between = try Connection()
+    let first = fcntl(one.far.number, F_DUPFD, 900)
+    let last = fcntl(other.far.number, F_DUPFD, first + distance)
+    let kept = fcntl(between.far.number, F_DUPFD, first + 1)
+    close(one.far)
+    close(other.far)
+    close(between.far)
+    Socket.close(Socket(owning: last), Socket(owning: first))
+    let (atOne, _) = try one.near.receive(1)
+    let (atOther, _) = try other.near.receive(1)
+    #expect(atOne == .ended && atOther == .ended)
+    #expect(!polls(between.near.number, POLLIN, within: 0))
+    closeDescriptor(kept)
   }
 
   @Test func anOwnerThatEndsClosesItsDescriptor() throws {

@@ -25,7 +25,6 @@ int32_t linux_listen(int32_t socket, int32_t backlog);
 int32_t linux_accept(int32_t listener, struct linux_address *peer);
 int32_t linux_connect(int32_t socket, const struct linux_address *address);
 int32_t linux_local_address(int32_t socket, struct linux_address *address);
-int32_t linux_peer_address(int32_t socket, struct linux_address *address);
 int32_t linux_shutdown_sending(int32_t socket);
 int64_t linux_receive(int32_t socket, void *bytes, size_t capacity);
 int64_t linux_peek(int32_t socket, void *bytes, size_t capacity);
@@ -100,6 +99,8 @@ int32_t linux_wait_writable(int32_t descriptor);
 
 // Descriptors and files.
 int32_t linux_close(int32_t descriptor);
+// With one call if their numbers are neighbours.
+void linux_close_both(int32_t one, int32_t other);
 int64_t linux_read(int32_t descriptor, void *bytes, size_t capacity);
 int64_t linux_write(int32_t descriptor, const void *bytes, size_t count);
 int32_t linux_open_to_read(const char *path);
