@@ -60,6 +60,7 @@ public enum SystemCallFilter {
     SystemCall(281, 22),  // epoll_pwait
     SystemCall(288, 242),  // accept4
     SystemCall(3, 57),  // close
+    SystemCall(436, 436),  // close_range
     SystemCall(233, 21),  // epoll_ctl
     SystemCall(42, 203),  // connect
     SystemCall(54, 208),  // setsockopt
@@ -69,7 +70,6 @@ public enum SystemCallFilter {
     SystemCall(1, 64),  // write
     SystemCall(293, 59),  // pipe2
     SystemCall(51, 204),  // getsockname
-    SystemCall(52, 205),  // getpeername
     SystemCall(7, SystemCall.none),  // poll
     SystemCall(271, 73),  // ppoll
     SystemCall(291, 20),  // epoll_create1

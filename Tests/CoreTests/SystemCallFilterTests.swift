@@ -6,9 +6,10 @@ import Testing
 
 /// The names of the calls, in the order of the lists.
 private let always = [
-  "recvfrom", "sendto", "splice", "epoll_wait", "epoll_pwait", "accept4", "close", "epoll_ctl",
+  "recvfrom", "sendto", "splice", "epoll_wait", "epoll_pwait", "accept4", "close", "close_range",
+  "epoll_ctl",
   "connect", "setsockopt", "getsockopt", "shutdown", "read", "write", "pipe2", "getsockname",
-  "getpeername", "poll", "ppoll", "epoll_create1", "eventfd2", "futex", "getrandom", "stat",
+  "poll", "ppoll", "epoll_create1", "eventfd2", "futex", "getrandom", "stat",
   "newfstatat",
   "getdents64", "wait4", "geteuid", "munmap", "mremap", "madvise", "brk", "clock_gettime",
   "rt_sigprocmask", "rt_sigreturn", "restart_syscall", "exit", "exit_group",
