@@ -91,8 +91,7 @@ CHARTS = (
         Panel("until it listens, ms", "start", "listening"),
         Panel("until the first byte is back, ms", "start", "first_byte"))),
     Chart("calls", "System calls", (
-        Panel("per round trip, 1 connection", "calls-trip", "calls"),
-        Panel("per round trip, 64 connections", "calls-trips", "calls"),
+        Panel("per round trip", "calls-trip", "calls"),
         Panel("per short connection", "calls-connect", "calls"))),
 )
 
