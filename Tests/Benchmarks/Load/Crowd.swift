@@ -7,6 +7,8 @@ struct Crowd: ~Copyable {
   private static let openingAtOnce = 4
   /// How long nothing may happen while connections are opened, and when they end.
   private static let patience: Int64 = 5_000_000_000
+  /// How long the opening may take although connections come about: what is left then was refused.
+  private static let longestOpening: Int64 = 30_000_000_000
   private static let patienceAtEnd: Int64 = 2_000_000_000
   /// How long the end may take although something happens: a stream may never hear of it.
   private static let longestEnd: Int64 = 10_000_000_000
@@ -75,8 +77,9 @@ struct Crowd: ~Copyable {
 
   private mutating func open() {
     var next = 0
+    let last = now + Self.longestOpening
     var deadline = now + Self.patience
-    while opening > 0 || next < count, now < deadline {
+    while opening > 0 || next < count, now < min(deadline, last) {
       while opening < Self.openingAtOnce, next < count {
         opening += 1
         connect(members + next)
@@ -121,6 +124,7 @@ struct Crowd: ~Copyable {
   /// cost it time is counted in the totals.
   private mutating func leave() {
     isOver = true
+    awaitAnswers()
     let companions = order.load == .bulkUp ? 1 : 0
     for index in 0..<count where members[index].stage == .open {
       endSending(members + index)
@@ -132,6 +136,15 @@ struct Crowd: ~Copyable {
       if step(until: deadline) > 0 { deadline = now + Self.patienceAtEnd }
     }
     for index in 0..<count where members[index].isOwedSomething { figures.errors.closed += 1 }
+  }
+
+  /// Before anything else ends: to end thousands of idle ones takes time, which the answers that
+  /// are on their way would seem to have taken.
+  private mutating func awaitAnswers() {
+    let deadline = now + Self.patienceAtEnd
+    while now < deadline, (0..<count).contains(where: { members[$0].askedAt != 0 }) {
+      step(until: deadline)
+    }
   }
 
   /// An upload's end proves nothing: some forwarders end a connection when all that is left of it

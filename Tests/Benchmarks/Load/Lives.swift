@@ -37,7 +37,7 @@ struct Lives: ~Copyable {
   private static let checkEvery: Int64 = 100_000_000
   /// Of first-byte, beside the time: each leaves a port taken for a minute.
   private static let warmUpLives = 20
-
+  /// Of first-byte: how long all lives together may take.
   private static let patienceWithAll: Int64 = 60_000_000_000
 
   private let order: Order

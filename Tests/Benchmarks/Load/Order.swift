@@ -24,6 +24,7 @@ struct Order {
   var idle: Int
   /// Of a message; in bulk, of what is sent and received with one call.
   var size: Int
+  /// To measure for; first-byte takes as long as it takes.
   var seconds = 2.0
   var nanoseconds: Int64 { Int64(seconds * 1e9) }
 

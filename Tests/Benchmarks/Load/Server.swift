@@ -170,9 +170,8 @@ struct Server: ~Copyable {
     -> Bool
   {
     let missing = client.pointee.size - client.pointee.received
-    if missing == 0 { return sendBack(client) }
-    client.pointee.keep(place)
-    return missing > 0
+    if missing > 0 { client.pointee.keep(place) }
+    return missing == 0 ? sendBack(client) : missing > 0
   }
 
   private func sendBack(_ client: UnsafeMutablePointer<Client>) -> Bool {
