@@ -24,9 +24,9 @@ OUT = harness.path(".build", "bench")
 DISTURBED = 0.1  # of the CPUs: used by others, that much changes a figure
 # A further round is not begun when it would not end within `limit`, in seconds; the report says how
 # many there were. In the quick run a second one is a matter of luck.
-WHOLE = {"rounds": 5, "seconds": 0.7, "limit": 24 * 60, "tries": 2, "cases": "",
-         "peers": ""}
-QUICK = {"rounds": 2, "seconds": 0.3, "limit": 80, "tries": 1,
+WHOLE = {"rounds": 5, "seconds": 0.7, "limit": 24 * 60, "tries": 2,
+         "users": forwarder.users(), "cases": "", "peers": ""}
+QUICK = {"rounds": 2, "seconds": 0.3, "limit": 80, "tries": 1, "users": (forwarder.UNPRIVILEGED,),
          "cases": "bulk-down-1,bulk-up-16,trips-64,connects,calls-trip,calls-connect,start",
          "peers": "direct,sidecar,haproxy,haproxy-splice,nginx,proxyd,socat"}
 
@@ -50,7 +50,7 @@ def settings(defaults, environment):
         raise SystemExit(f"BENCH_ROUNDS={rounds}: expected 1 to 99")
     return {
         "rounds": int(rounds), "seconds": defaults["seconds"], "seed": 6,
-        "limit": defaults["limit"], "tries": defaults["tries"],
+        **{x: defaults[x] for x in ("limit", "tries", "users")},
         "cases": chosen(environment.get("BENCH_CASES") or defaults["cases"],
                         [x.key for x in CASES]),
         "peers": _chosen_peers(environment.get("BENCH_PEERS") or defaults["peers"]),
@@ -172,6 +172,8 @@ def measure_all(results, planned, server):
 def run(defaults, out):
     machine.raise_descriptor_limit()
     made = settings(defaults, os.environ)
+    if defaults is WHOLE and not made["is_whole"]:
+        out += "/part"  # the last whole run can still be published
     here, made["left_out"] = present(made["peers"])
     if "sidecar" in made["left_out"] or not os.path.exists(load.PROGRAM):
         raise SystemExit("build first: make bench does")
@@ -179,7 +181,7 @@ def run(defaults, out):
     has_database = wants_database and not database.is_missing()
     if wants_database and not has_database:
         made["missing_cases"] = "pgbench is not here (Debian's postgresql)"
-    planned = plan(made["cases"], here, forwarder.users(), has_database)
+    planned = plan(made["cases"], here, made["users"], has_database)
     described = {x.key: describe(x, x.version()) for x in here}
     facts = {**machine.facts(), "binary": os.path.getsize(harness.path(peers.SIDECAR))}
     results = Results(facts, described, made)

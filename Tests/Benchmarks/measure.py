@@ -15,7 +15,7 @@ from cases import IDLE
 
 ENDING = 0.1  # seconds: what a forwarder still does after the last answer is its work too
 CALLS_SECONDS = (0.3, 1.2)
-STARTS = 11
+STARTS = 7
 
 
 def sample(case, peer, user, seconds, server):
