@@ -28,7 +28,9 @@ extension Crowd {
     let address = loopback(port: order.port)
     member.pointee.stage = .connecting
     do throws(Errno) {
-      member.pointee.socket = try .connecting(to: address, keepalive: keepalive)
+      member.pointee.socket = try .stream(for: address)
+      member.pointee.socket.sendAtOnce()
+      member.pointee.socket.setUp(keepalive)
     } catch {
       return end(member, .refused)
     }
