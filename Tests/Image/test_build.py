@@ -102,7 +102,7 @@ class Build(unittest.TestCase):
         image()
         tree = copy_of_sources()
         dockerfile = harness.text_of("docker", "Dockerfile")
-        grown = dockerfile.replace("FROM ${EMPTY}", "RUN head -c 80000 /dev/urandom >/final/ballast"
+        grown = dockerfile.replace("FROM ${EMPTY}", "RUN head -c 340000 /dev/urandom >/final/ballast"
                                    "\nFROM ${EMPTY}")
         with open(os.path.join(tree, "docker/Dockerfile"), "w", encoding="utf-8") as file:
             file.write(grown)

@@ -5,10 +5,10 @@ import Testing
 
 @Suite(.serialized, .timeLimit(.minutes(6)))
 struct ResourceTests {
-  @Test func theBinaryIsBelow300000Bytes() throws {
+  @Test func theBinaryIsBelow250000Bytes() throws {
     let size = sizeOfFile(try Binary.path())
-    figure("size of the binary", Double(size), "bytes", goal: "< 300000")
-    #expect(size > 0 && size < 300_000)
+    figure("size of the binary", Double(size), "bytes", goal: "< 250000")
+    #expect(size > 0 && size < 250_000)
   }
 
   /// The daemon is run from a copy of its own: pages that two processes share count half for each,
