@@ -6,7 +6,7 @@ import Synchronization
 
 /// Takes lines from every ring to standard output.
 final class LogWriter: @unchecked Sendable {
-  private let workers: [LogRing]
+  private let doors: [WorkerDoor]
   private let supervisor: LogRing
   private let wake: EventCounter
   private let isAsleep = Atomic<Bool>(false)
@@ -16,8 +16,8 @@ final class LogWriter: @unchecked Sendable {
   private let ended: EventCounter
   private var line: LogLine
 
-  init(workers: [LogRing], supervisor: LogRing, format: LogFormat) throws(Errno) {
-    self.workers = workers
+  init(doors: [WorkerDoor], supervisor: LogRing, format: LogFormat) throws(Errno) {
+    self.doors = doors
     self.supervisor = supervisor
     line = LogLine(format: format)
     wake = try EventCounter(blocking: true)
@@ -57,7 +57,7 @@ final class LogWriter: @unchecked Sendable {
       if isEnding.load(ordering: .sequentiallyConsistent) { break }
       isAsleep.store(true, ordering: .sequentiallyConsistent)
       // A line that was queued before the flag was up gave no signal.
-      if !supervisor.isEmpty || workers.contains(where: { !$0.isEmpty }) {
+      if !supervisor.isEmpty || doors.contains(where: { !$0.log.isEmpty }) {
         isAsleep.store(false, ordering: .sequentiallyConsistent)
         continue
       }
@@ -72,10 +72,10 @@ final class LogWriter: @unchecked Sendable {
   private func drain() -> Bool {
     let supervisorEnd = supervisor.end
     var wroteSome = false
-    for ring in workers where write(ring, before: ring.end) { wroteSome = true }
+    for door in doors where write(door.log, before: door.log.end) { wroteSome = true }
     if write(supervisor, before: supervisorEnd) { wroteSome = true }
     var newlyLost = supervisor.takeLost()
-    for ring in workers { newlyLost += ring.takeLost() }
+    for door in doors { newlyLost += door.log.takeLost() }
     guard newlyLost > 0 else { return wroteSome }
     lost.add(newlyLost, ordering: .relaxed)
     line.linesLost(newlyLost, at: .now)
