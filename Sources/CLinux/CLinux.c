@@ -336,7 +336,7 @@ int32_t linux_count_descriptors(void) {
     int folder = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct rlimit limit;
     // None is left for the folder itself: every number below the limit is taken.
-    if (folder < 0 && errno == EMFILE && getrlimit(RLIMIT_NOFILE, &limit) == 0)
+    if (folder < 0 && errno == EMFILE && prlimit(0, RLIMIT_NOFILE, NULL, &limit) == 0)
         return (int32_t)limit.rlim_cur;
     if (folder < 0) return -errno;
     // struct linux_dirent64 (getdents64(2)): an inode, an offset, a length, a type, a name.
@@ -379,10 +379,11 @@ int32_t linux_event_counter(int32_t blocking) {
 
 int64_t linux_raise_descriptor_limit(void) {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return -errno;
+    if (prlimit(0, RLIMIT_NOFILE, NULL, &limit) < 0) return -errno;
     if (limit.rlim_cur < limit.rlim_max) {
         struct rlimit raised = {.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
-        if (setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+        // Not setrlimit(2): musl's brings along how to stop all threads, 2 KB.
+        if (prlimit(0, RLIMIT_NOFILE, &raised, NULL) == 0) limit = raised;
     }
     return limit.rlim_cur > INT32_MAX ? INT32_MAX : (int64_t)limit.rlim_cur;
 }

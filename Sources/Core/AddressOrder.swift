@@ -46,17 +46,12 @@ public func raceOrder(
 }
 
 private func interleaved(_ addresses: [IPAddress], _ rotation: Int) -> [IPAddress] {
-  let families = [
-    rotated(addresses.filter { !$0.isIPv4 }, rotation),
-    rotated(addresses.filter { $0.isIPv4 }, rotation),
-  ]
+  let ipv6 = addresses.filter { !$0.isIPv4 }
+  let ipv4 = addresses.filter { $0.isIPv4 }
   var ordered: [IPAddress] = []
-  for index in 0..<max(families[0].count, families[1].count) {
-    for family in families where index < family.count { ordered.append(family[index]) }
+  for index in 0..<max(ipv6.count, ipv4.count) {
+    if index < ipv6.count { ordered.append(ipv6[(index + rotation) % ipv6.count]) }
+    if index < ipv4.count { ordered.append(ipv4[(index + rotation) % ipv4.count]) }
   }
   return ordered
-}
-
-private func rotated(_ addresses: [IPAddress], _ rotation: Int) -> [IPAddress] {
-  addresses.indices.map { addresses[($0 + rotation) % addresses.count] }
 }

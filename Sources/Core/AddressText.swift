@@ -10,11 +10,8 @@ extension IPAddress {
       self.init(ipv4: bits)
       return
     }
-    guard let groups = ipv6Groups(text) else { return nil }
-    self.init(high: 0, low: 0)
-    for (index, group) in groups.enumerated() {
-      if index < 4 { high = high << 16 | UInt64(group) } else { low = low << 16 | UInt64(group) }
-    }
+    guard let address = ipv6Address(text) else { return nil }
+    self = address
   }
 
   public init?(_ text: [UInt8]) { self.init(text[...]) }
@@ -86,23 +83,37 @@ private func ipv4Bits(_ text: ArraySlice<UInt8>) -> UInt32? {
   return bits
 }
 
-/// The eight groups of an IPv6 address, `::` filled in.
-private func ipv6Groups(_ text: ArraySlice<UInt8>) -> [UInt16]? {
+/// Groups of 16 bits of an IPv6 address, eight at most, the last in the lowest bits.
+private struct Groups {
+  var bits = IPAddress(high: 0, low: 0)
+  var count = 0
+
+  mutating func append(_ group: UInt16) {
+    bits.high = bits.high << 16 | bits.low >> 48
+    bits.low = bits.low << 16 | UInt64(group)
+    count += 1
+  }
+}
+
+/// An IPv6 address, `::` filled in.
+private func ipv6Address(_ text: ArraySlice<UInt8>) -> IPAddress? {
   let colon = UInt8(ascii: ":")
-  var groups: [UInt16] = []
-  var gap: Int?
+  // Those before `::`, once that is found, and those after it.
+  var head: Groups?
+  var groups = Groups()
   var rest = text
   if rest.starts(with: [colon, colon]) {
-    gap = 0
+    head = groups
     rest = rest.dropFirst(2)
   }
   while !rest.isEmpty {
-    guard groups.count < 8 else { return nil }
+    guard (head?.count ?? 0) + groups.count < 8 else { return nil }
     let end = rest.firstIndex(of: colon)
     let part = rest[..<(end ?? rest.endIndex)]
     if end == nil && part.contains(UInt8(ascii: ".")) {
       guard let bits = ipv4Bits(part) else { return nil }
-      groups += [UInt16(bits >> 16), UInt16(bits & 0xffff)]
+      groups.append(UInt16(bits >> 16))
+      groups.append(UInt16(bits & 0xffff))
       break
     }
     guard let group = parseHex(part) else { return nil }
@@ -111,16 +122,17 @@ private func ipv6Groups(_ text: ArraySlice<UInt8>) -> [UInt16]? {
     rest = rest[(end + 1)...]
     guard let next = rest.first else { return nil }
     if next == colon {
-      guard gap == nil else { return nil }
-      gap = groups.count
+      guard head == nil else { return nil }
+      head = groups
+      groups = Groups()
       rest = rest.dropFirst()
     }
   }
+  guard var head else { return groups.count == 8 ? groups.bits : nil }
   // `::` stands for one group at least.
-  guard let gap else { return groups.count == 8 ? groups : nil }
-  guard groups.count < 8 else { return nil }
-  groups.insert(contentsOf: repeatElement(0, count: 8 - groups.count), at: gap)
-  return groups
+  guard head.count + groups.count < 8 else { return nil }
+  while head.count < 8 { head.append(0) }
+  return IPAddress(high: head.bits.high | groups.bits.high, low: head.bits.low | groups.bits.low)
 }
 
 /// One to four hexadecimal digits of either case.

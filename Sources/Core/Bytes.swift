@@ -15,7 +15,9 @@ extension [UInt8]: ByteSink {
 
   /// In place of Array's own, which is inlined: a hundred bytes at each of some thirty places.
   @inline(never) public mutating func append(_ byte: UInt8) {
-    append(contentsOf: CollectionOfOne(byte))
+    withUnsafePointer(to: byte) {
+      append(contentsOf: UnsafeBufferPointer(start: $0, count: 1))
+    }
   }
 
   public mutating func append(_ text: StaticString) {

@@ -33,19 +33,21 @@ extension SettingsParser {
         .targetPort,
         [UInt8]("expected the port to forward to, such as 5432; it is not set"))
     }
-    var entries: [(number: Int?, forward: Forward)] = []
+    var forwards: [Forward] = []
+    // Which entries of FORWARDS they are from.
+    var numbers: [Int] = []
     if isSet(.forwards) {
-      entries = forwardsList()
+      readForwards(&forwards, &numbers)
     } else if let listenPort, let kind, let targetPort {
       let host = withoutBrackets(values[Variable.targetHost.rawValue][...])
       let target = Target(host: [UInt8](host), kind: kind, port: UInt16(targetPort))
-      entries = [(nil, Forward(listenPort: UInt16(listenPort), target: target))]
+      forwards = [Forward(listenPort: UInt16(listenPort), target: target)]
     }
-    let forwards = entries.map { $0.forward }
     // Asleep, nothing listens; and without a valid LISTEN_HOST, nobody knows where it would.
     if needsTarget && (listenAddress != nil || !isSet(.listenHost)) {
-      for entry in entries where isLoop(entry.forward.target, forwards, listenAddress) {
-        loopFault(entry.number, entry.forward)
+      for (index, forward) in forwards.enumerated()
+      where isLoop(forward.target, forwards, listenAddress) {
+        loopFault(numbers.isEmpty ? nil : numbers[index], forward)
       }
     }
     return forwards
@@ -100,15 +102,14 @@ extension SettingsParser {
   /// Each has a listening socket in every worker; nobody types a longer list.
   static let maxForwards = 64
 
-  private mutating func forwardsList() -> [(number: Int?, forward: Forward)] {
+  private mutating func readForwards(_ forwards: inout [Forward], _ numbers: inout [Int]) {
     checkThatForwardsStandAlone()
-    guard let list = text(.forwards) else { return [] }
+    guard let list = text(.forwards) else { return }
     // A password may have commas in it: cut there, parts of it would be shown as entries.
     guard !list.contains(where: { $0 == UInt8(ascii: "@") || $0.startsParameters }) else {
       listFault([UInt8]("expected LISTEN=HOST:PORT entries without passwords or parameters"))
-      return []
+      return
     }
-    var entries: [(number: Int?, forward: Forward)] = []
     let comma = UInt8(ascii: ",")
     // With a comma at its end, nothing after the last one is an entry too.
     var rest = list + [comma]
@@ -123,15 +124,13 @@ extension SettingsParser {
       }
       do throws(TextFault) {
         let forward = try parseForward(text)
-        if entries.contains(where: { $0.forward.listenPort == forward.listenPort }) {
-          throw .samePort
-        }
-        entries.append((number, forward))
+        if forwards.contains(where: { $0.listenPort == forward.listenPort }) { throw .samePort }
+        forwards.append(forward)
+        numbers.append(number)
       } catch {
         entryFault(number, [UInt8](text), expectedEntry(error, insteadOf: text))
       }
     }
-    return entries
   }
 
   private mutating func checkThatForwardsStandAlone() {

@@ -21,12 +21,15 @@ public enum HTTPRequest {
     guard received.count <= maxBytes else { return .tooLong }
     guard hasEnded(received) else { return .incomplete }
     let line = received.prefix { $0 != UInt8(ascii: "\r") && $0 != UInt8(ascii: "\n") }
-    let parts = line.split(
-      separator: UInt8(ascii: " "), maxSplits: 3, omittingEmptySubsequences: false)
-    guard parts.count == 3, parts[2].starts(with: [UInt8]("HTTP/1.")) else { return .bad }
-    let isHead = parts[0].equals("HEAD")
-    guard isHead || parts[0].equals("GET") else { return .notAllowed }
-    let path = parts[1].prefix { $0 != UInt8(ascii: "?") }
+    let space = UInt8(ascii: " ")
+    var version = line
+    guard let method = nextPart(&version, before: space),
+      let target = nextPart(&version, before: space),
+      version.starts(with: [UInt8]("HTTP/1.")), !version.contains(space)
+    else { return .bad }
+    let isHead = method.equals("HEAD")
+    guard isHead || method.equals("GET") else { return .notAllowed }
+    let path = target.prefix { $0 != UInt8(ascii: "?") }
     return path.equals("/metrics") ? .metrics(withBody: !isHead) : .notFound
   }
 

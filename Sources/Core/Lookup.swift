@@ -101,13 +101,12 @@ public struct Lookup: Sendable {
 
   /// Begins to ask for the candidate.
   private mutating func ask(_ servers: NameServers) {
-    questions = Family.allCases.map { _ in Question() }
-    exchanges = (0..<Self.slots).map { slot in
-      var exchange = Exchange()
-      let server = slot % ResolvConf.maxServers
-      exchange.edns = server < servers.count && servers.readsEDNS(server)
-      exchange.transport = servers.conf.usesTCP ? .stream : .datagram
-      return exchange
+    questions = Array(repeating: Question(), count: Family.allCases.count)
+    exchanges = Array(repeating: Exchange(), count: Self.slots)
+    for slot in exchanges.indices {
+      let server = parts(slot).server
+      exchanges[slot].edns = server < servers.count && servers.readsEDNS(server)
+      exchanges[slot].transport = servers.conf.usesTCP ? .stream : .datagram
     }
     // Not `noAddress`, which would say that the name exists.
     if !asksForIPv6 { questions[Family.ipv6.rawValue].finding = .noName(ttl: nil) }

@@ -119,6 +119,8 @@ extension Lookup {
 
   public func server(of slot: Int) -> Endpoint { endpoints[parts(slot).server] }
   public func family(of slot: Int) -> Family { parts(slot).family }
+  /// When the question was last sent.
+  public func askedAt(_ slot: Int) -> Instant { exchanges[slot].sentAt }
   /// The name that is being asked for.
   public var name: [UInt8] { candidates[candidate] }
 

@@ -23,7 +23,7 @@ public struct NameServers: Sendable {
 
   public init(_ conf: ResolvConf) {
     self.conf = conf
-    servers = conf.servers.map { _ in Server() }
+    servers = Array(repeating: Server(), count: conf.servers.count)
   }
 
   /// A changed configuration: what was learned of servers that stay is kept.
@@ -40,13 +40,14 @@ public struct NameServers: Sendable {
 
   /// Whom to ask in turn: in the file's order, or rotated when it says so; who failed lately last.
   mutating func order(now: Instant) -> [Int] {
-    var order = Array(servers.indices)
-    if conf.rotates {
-      order = order.map { ($0 + rotation) % servers.count }
-      rotation += 1
+    var order: [Int] = []
+    var failed: [Int] = []
+    for place in servers.indices {
+      let server = conf.rotates ? (place + rotation) % servers.count : place
+      if servers[server].failedUntil <= now { order.append(server) } else { failed.append(server) }
     }
-    return order.filter { servers[$0].failedUntil <= now }
-      + order.filter { now < servers[$0].failedUntil }
+    if conf.rotates { rotation += 1 }
+    return order + failed
   }
 
   /// How long the try number `pass` waits for `server`: it doubles from pass to pass.

@@ -86,7 +86,7 @@ public struct ResolvConf: Equatable, Sendable {
     // The others ask for what is always done (edns0) or never (debug, trust-ad).
   }
 
-  private func number(after key: StaticString, in field: ArraySlice<UInt8>) -> Int? {
+  @inline(never) private func number(after key: StaticString, in field: ArraySlice<UInt8>) -> Int? {
     let length = key.utf8CodeUnitCount
     guard field.prefix(length).equals(key) else { return nil }
     return parseDecimal(field.dropFirst(length)).map { Int(clamping: $0) }
@@ -97,9 +97,13 @@ public struct ResolvConf: Equatable, Sendable {
   public func candidates(for name: [UInt8], isAbsolute: Bool) -> [[UInt8]] {
     guard !isAbsolute else { return [name] }
     let dot = UInt8(ascii: ".")
-    let searched = search.map { name + [dot] + $0 }.filter { $0.count <= 253 }
     let isTriedFirst = name.contains(dot) || ndots == 0
-    return isTriedFirst ? [name] + searched : searched + [name]
+    var candidates = isTriedFirst ? [name] : []
+    for domain in search where name.count + 1 + domain.count <= 253 {
+      candidates.append(name + [dot] + domain)
+    }
+    if !isTriedFirst { candidates.append(name) }
+    return candidates
   }
 }
 

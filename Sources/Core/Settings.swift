@@ -14,7 +14,7 @@ public struct Settings: Equatable, Sendable {
   }
 
   /// What becomes of connections to an address that the target's name does not have any more.
-  public enum ChangePolicy: Sendable {
+  public enum ChangePolicy: Int, Sendable {
     case keep
     /// Ended in order once they move nothing for a moment.
     case drain
@@ -23,7 +23,7 @@ public struct Settings: Equatable, Sendable {
   }
 
   /// How bytes are moved: a switch for tests.
-  public enum TransferPolicy: Sendable { case automatic, copy, splice }
+  public enum TransferPolicy: Int, Sendable { case automatic, copy, splice }
 
   public var mode = Mode.proxy
   /// One at least in proxy mode; in sleep mode whatever was given in full.

@@ -45,7 +45,9 @@ extension Settings {
   @inline(never) public static func parse(
     _ lookUp: (StaticString) -> [UInt8]?
   ) throws(SettingsFaults) -> Settings {
-    var parser = SettingsParser(values: Variable.allCases.map { lookUp($0.name) ?? [] })
+    var values: [[UInt8]] = []
+    for variable in Variable.allCases { values.append(lookUp(variable.name) ?? []) }
+    var parser = SettingsParser(values: values)
     let settings = parser.settings()
     guard parser.faults.isEmpty else { throw SettingsFaults(faults: parser.faults) }
     return settings
@@ -61,7 +63,7 @@ struct SettingsParser {
 
   mutating func settings() -> Settings {
     var settings = Settings()
-    let mode = choice(.mode, ["proxy", "sleep"])
+    let mode = choice(.mode, "proxy or sleep")
     settings.mode = mode == 1 ? .sleep : .proxy
     settings.listenAddress = listenAddress(.listenHost, .listenPort, "all addresses")
     // With an unknown mode, nobody can say whether a target is missing.
@@ -72,24 +74,22 @@ struct SettingsParser {
       ?? parseDecimal(values[Variable.listenPort.rawValue][...]).flatMap { UInt16(exactly: $0) }
       ?? settings.controlPort
     readMetrics(into: &settings)
-    if let level = choice(.logLevel, LogLevel.allCases.map { $0.name }) {
-      settings.logLevel = LogLevel.allCases[level]
+    if let level = choice(.logLevel, "error, warn, info or debug") {
+      settings.logLevel = LogLevel(rawValue: UInt8(level))!
     }
-    if let format = choice(.logFormat, LogFormat.allCases.map { $0.name }) {
-      settings.logFormat = LogFormat.allCases[format]
-    }
+    if choice(.logFormat, "text or json") == 1 { settings.logFormat = .json }
     readTimes(into: &settings)
     // Far above what one machine's ports and memory allow: a larger number is a mistyped one.
     settings.maxConnections = number(.maxConnections, 1...1_000_000).map { Int($0) }
     // A forwarder never needs more, whatever the machine has.
     settings.workers = number(.workers, 1...64).map { Int($0) }
-    if let policy = choice(.onTargetChange, ["keep", "drain", "reset"]) {
-      settings.onTargetChange = [.keep, .drain, .reset][policy]
+    if let policy = choice(.onTargetChange, "keep, drain or reset") {
+      settings.onTargetChange = Settings.ChangePolicy(rawValue: policy)!
     }
-    if choice(.probes, ["absorb", "forward"]) == 1 { settings.probes = .forward }
-    if choice(.sandbox, ["on", "off"]) == 1 { settings.sandbox = false }
-    if let transfer = choice(.transfer, ["auto", "copy", "splice"]) {
-      settings.transfer = [.automatic, .copy, .splice][transfer]
+    if choice(.probes, "absorb or forward") == 1 { settings.probes = .forward }
+    if choice(.sandbox, "on or off") == 1 { settings.sandbox = false }
+    if let transfer = choice(.transfer, "auto, copy or splice") {
+      settings.transfer = Settings.TransferPolicy(rawValue: transfer)!
     }
     if let path = text(.resolvConf) { settings.resolvConf = [UInt8](path) }
     if let port = number(.dnsPort, portRange) { settings.dnsPort = UInt16(port) }
@@ -187,19 +187,26 @@ extension SettingsParser {
     return nil
   }
 
-  /// The index of the value in `names`; also when only its case is wrong, which is a fault.
-  private mutating func choice(_ variable: Variable, _ names: [StaticString]) -> Int? {
+  /// The place of the value in `names`, such as "keep, drain or reset"; also when only its case is
+  /// wrong, which is a fault.
+  private mutating func choice(_ variable: Variable, _ names: StaticString) -> Int? {
     guard let text = text(variable) else { return nil }
-    if let index = names.firstIndex(where: { text.equals($0) }) { return index }
-    let meant = names.firstIndex { text.equalsIgnoringCase([UInt8]($0)) }
     var expected = [UInt8]("expected ")
-    for (index, name) in names.enumerated() {
-      if index > 0 { expected.append(index == names.count - 1 ? " or " : ", ") }
-      expected.append(name)
-    }
-    if let meant {
-      expected.append(": write ")
-      expected.append(names[meant])
+    expected.append(names)
+    var meant: Int?
+    var place = 0
+    let words = [UInt8](names)
+    var rest = words[...]
+    while let word = nextField(&rest) {
+      if word.equals("or") { continue }
+      let name = word.last == UInt8(ascii: ",") ? word.dropLast() : word
+      if text.elementsEqual(name) { return place }
+      if text.equalsIgnoringCase(name) {
+        meant = place
+        expected.append(": write ")
+        expected += name
+      }
+      place += 1
     }
     fault(variable, expected)
     return meant

@@ -6,7 +6,7 @@ import Synchronization
 
 /// Takes lines from every ring to standard output.
 final class LogWriter: @unchecked Sendable {
-  private let workers: [LogRing]
+  private let doors: [WorkerDoor]
   private let supervisor: LogRing
   private let wake: EventCounter
   private let state = Atomic<State>(.awake)
@@ -27,8 +27,8 @@ final class LogWriter: @unchecked Sendable {
   /// system calls then, and a reader notices nothing.
   private static let napMilliseconds: Int32 = 50
 
-  init(workers: [LogRing], supervisor: LogRing, format: LogFormat) throws(Errno) {
-    self.workers = workers
+  init(doors: [WorkerDoor], supervisor: LogRing, format: LogFormat) throws(Errno) {
+    self.doors = doors
     self.supervisor = supervisor
     line = LogLine(format: format)
     wake = try EventCounter(blocking: true)
@@ -86,7 +86,7 @@ final class LogWriter: @unchecked Sendable {
   /// A line that was queued before the state was known gave no signal: hence `isNeeded`.
   private func rest(_ kind: State, unless isNeeded: (LogRing) -> Bool, _ wait: () -> Void) {
     state.store(kind, ordering: .sequentiallyConsistent)
-    if !isNeeded(supervisor) && !workers.contains(where: isNeeded) { wait() }
+    if !isNeeded(supervisor) && !doors.contains(where: { isNeeded($0.log) }) { wait() }
     state.store(.awake, ordering: .sequentiallyConsistent)
   }
 
@@ -95,10 +95,10 @@ final class LogWriter: @unchecked Sendable {
   private func drain() -> Bool {
     let supervisorEnd = supervisor.end
     var wroteSome = false
-    for ring in workers where write(ring, before: ring.end) { wroteSome = true }
+    for door in doors where write(door.log, before: door.log.end) { wroteSome = true }
     if write(supervisor, before: supervisorEnd) { wroteSome = true }
     var newlyLost = supervisor.takeLost()
-    for ring in workers { newlyLost += ring.takeLost() }
+    for door in doors { newlyLost += door.log.takeLost() }
     guard newlyLost > 0 else { return wroteSome }
     lost.add(newlyLost, ordering: .relaxed)
     line.linesLost(newlyLost, at: .now)

@@ -127,9 +127,12 @@ final class NameCell: @unchecked Sendable {
   }
 
   private func read(_ count: Int, at start: Int) -> [IPAddress] {
-    (0..<min(count, Self.maxLasting)).map {
-      IPAddress(high: get(start + 2 * $0), low: get(start + 2 * $0 + 1))
+    var addresses: [IPAddress] = []
+    for index in 0..<min(count, Self.maxLasting) {
+      let place = start + 2 * index
+      addresses.append(IPAddress(high: get(place), low: get(place + 1)))
     }
+    return addresses
   }
 
   // Acquiring: the version is read again after it.

@@ -34,7 +34,7 @@ struct NameFiles {
     if checkHosts <= now {
       checkHosts = now + Self.hostsInterval
       let path = [UInt8]("/etc/hosts")
-      switch contents(path, changedSince: &hostsStamp) {
+      switch Self.contents(path, changedSince: &hostsStamp) {
       case .same: break
       case .missing: hosts = HostsFile([])
       case .bytes(let bytes): hosts = HostsFile(bytes)
@@ -42,7 +42,7 @@ struct NameFiles {
     }
     guard checkConf <= now else { return nil }
     checkConf = now + Self.confInterval
-    switch contents(confPath, changedSince: &confStamp) {
+    switch Self.contents(confPath, changedSince: &confStamp) {
     case .same: return nil
     case .missing:
       use(ResolvConf([], port: port))
@@ -67,10 +67,12 @@ struct NameFiles {
   }
 
   /// The file's bytes, unless it has not changed. `known` is nil before it was first looked at.
-  private func contents(_ path: [UInt8], changedSince known: inout FileStamp?) -> Contents {
+  private static func contents(
+    _ path: [UInt8], changedSince known: inout FileStamp?
+  ) -> Contents {
     let stamp = FileStamp(of: path)
     guard stamp != known else { return .same }
     known = stamp
-    return readFile(path, limit: Self.maxFileBytes).map { .bytes($0) } ?? .missing
+    return readFile(path, limit: maxFileBytes).map { .bytes($0) } ?? .missing
   }
 }

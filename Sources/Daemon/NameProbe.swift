@@ -7,8 +7,7 @@ final class NameProbe {
   private var files: NameFiles
   private var budget = QueryBudget()
   private let poller: Poller
-  private var exchanges: [NameExchange?] = (0..<Lookup.slots).map { _ in nil }
-  private var askedAt = (0..<Lookup.slots).map { _ in Instant.never }
+  private var exchanges: [NameExchange?] = Array(repeating: nil, count: Lookup.slots)
 
   init(_ files: NameFiles) throws(Errno) {
     self.files = files
@@ -28,7 +27,6 @@ final class NameProbe {
         now: now, servers: &files.servers, budget: &budget, random: { unguessableBits() })
       {
       case .ask(let slot, let transport, let again):
-        askedAt[slot] = now
         ask(&lookup, slot, transport, again, now)
       case .wait(let until):
         let rest = max(0, (until - .now).wholeMilliseconds)
@@ -71,7 +69,7 @@ final class NameProbe {
         let reply = lookup.receive(message, slot: slot, now: now, servers: &files.servers)
         report.name(
           server: lookup.server(of: slot), family: lookup.family(of: slot), reply: reply,
-          after: now - askedAt[slot])
+          after: now - lookup.askedAt(slot))
       }
     }
   }

@@ -34,7 +34,7 @@ struct Names {
     self.worker = worker
     self.board = board
     self.forwards = forwards
-    known = board.cells.map { _ in Known() }
+    known = Array(repeating: Known(), count: board.cells.count)
   }
 
   /// What to connect to for a client of this forward. With `since`, only from a lookup that began
@@ -106,7 +106,7 @@ struct Names {
       let count = board.cells[index].retirements.load(ordering: .acquiring)
       guard count != known[index].retirements else { continue }
       known[index].retirements = count
-      found = found ?? known.map { _ in nil }
+      found = found ?? Array(repeating: nil, count: known.count)
       found![index] = board.cells[index].readLasting()
     }
     return found

@@ -21,7 +21,8 @@ final class Operations {
   private var controlAgain: Instant?
 
   // A status that is being put together.
-  private var asked: [(client: UInt64, json: Bool)] = []
+  private var askedForTable: [UInt64] = []
+  private var askedForJSON: [UInt64] = []
   private var isAskedBySignal = false
   private var censusEnds: Instant?
 
@@ -122,16 +123,16 @@ final class Operations {
     switch request {
     case .health: return .reply([UInt8](ControlRequest.ok))
     case .target:
-      let counts = shared.settings.forwards.indices.map { self.counts(ofForward: $0) }
-      let health = TargetHealth.judge(counts, now: .now)
-      return .reply(health.line(shared.settings.forwards.map { $0.target }))
-    case .status, .statusJSON:
-      var json = false
-      if case .statusJSON = request { json = true }
-      asked.append((client, json))
-      beginCensus(.now)
-      return .later
+      let forwards = shared.settings.forwards
+      let health = TargetHealth.judge(forwards: forwards.count, now: .now) {
+        counts(ofForward: $0)
+      }
+      return .reply(health.line(forwards))
+    case .status: askedForTable.append(client)
+    case .statusJSON: askedForJSON.append(client)
     }
+    beginCensus(.now)
+    return .later
   }
 
   // MARK: The metrics page
@@ -156,19 +157,24 @@ final class Operations {
   }
 
   private func finishCensus(_ now: Instant, isOver: Bool) {
-    let lists = shared.doors.map { $0.census.take() }
-    let silent = lists.count { $0 == nil }
+    var silent = 0
+    var oldest = OldestConnections()
+    for door in shared.doors {
+      guard let views = door.census.take() else {
+        silent += 1
+        continue
+      }
+      for view in views { oldest.add(view) }
+    }
     guard silent == 0 || isOver else { return }
     censusEnds = nil
     var report = report(now)
     report.silentWorkers = silent
-    var oldest = OldestConnections()
-    for list in lists {
-      for view in list ?? [] { oldest.add(view) }
-    }
     report.connections = oldest.views
-    for (client, json) in asked { control?.reply(client, json ? report.json : report.table) }
-    asked = []
+    for client in askedForTable { control?.reply(client, report.table) }
+    for client in askedForJSON { control?.reply(client, report.json) }
+    askedForTable = []
+    askedForJSON = []
     guard isAskedBySignal else { return }
     isAskedBySignal = false
     var rest = report.table[...]

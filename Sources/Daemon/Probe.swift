@@ -34,9 +34,10 @@ func probe(_ words: [[UInt8]], greet: Bool) -> Int32 {
     write(report(error), to: 1)
     return ExitCode.configuration
   }
-  var targets = settings.forwards.map { $0.target }
+  // Of a forward, only its target counts here.
+  var forwards = settings.forwards
   if !words.isEmpty {
-    targets = []
+    forwards = []
     for word in words {
       guard let target = Target(hostAndPort: word[...]) else {
         var message = [UInt8]("sidecar probe: expected HOST:PORT, not ")
@@ -45,18 +46,18 @@ func probe(_ words: [[UInt8]], greet: Bool) -> Int32 {
         write(message, to: 2)
         return ExitCode.usage
       }
-      targets.append(target)
+      forwards.append(Forward(listenPort: 0, target: target))
     }
   }
   describePlace(settings)
-  if targets.isEmpty {
+  if forwards.isEmpty {
     write([UInt8]("no target is configured: sidecar probe HOST:PORT\n"), to: 1)
     return ExitCode.usage
   }
   var broken: Leg?
-  for target in targets {
+  for forward in forwards {
     var probe = Probe(settings)
-    let leg = probe.run(target, greet: greet)
+    let leg = probe.run(forward.target, greet: greet)
     write(probe.report.text, to: 1)
     if let leg, leg.rawValue < broken?.rawValue ?? .max { broken = leg }
   }

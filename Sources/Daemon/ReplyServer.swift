@@ -75,7 +75,7 @@ final class ReplyServer {
     self.time = time
     self.admits = admits
     self.decide = decide
-    clients = (0..<maxClients).map { _ in nil }
+    clients = Array(repeating: nil, count: maxClients)
     buffer = .allocate(byteCount: Self.bufferBytes, alignment: 16)
     spare = try .spare()
     try listen()

@@ -40,14 +40,14 @@ final class Resolver {
       NameRecord(name: $0.name, isAbsolute: $0.isAbsolute, rules: rules)
     }
     files = NameFiles(settings)
-    exchanges = board.cells.flatMap { _ in (0..<Lookup.slots).map { _ in nil } }
+    exchanges = Array(repeating: nil, count: board.cells.count * Lookup.slots)
   }
 
   /// Of all names together.
   var counts: NameCounts {
     var sum = NameCounts()
     sum.questions = questions
-    for record in records { sum.add(record.counts) }
+    for index in records.indices { sum.add(records[index].counts) }
     return sum
   }
 

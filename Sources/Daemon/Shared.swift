@@ -84,7 +84,7 @@ final class Shared: @unchecked Sendable {
     self.doors = doors
     names = NameBoard(settings)
     writer = try LogWriter(
-      workers: doors.map { $0.log }, supervisor: supervisorLog, format: settings.logFormat)
+      doors: doors, supervisor: supervisorLog, format: settings.logFormat)
     supervisorWake = try EventCounter(blocking: false)
   }
 

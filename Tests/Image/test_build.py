@@ -102,8 +102,8 @@ class Build(unittest.TestCase):
         image()
         tree = copy_of_sources()
         dockerfile = harness.text_of("docker", "Dockerfile")
-        grown = dockerfile.replace("FROM ${EMPTY}", "RUN head -c 340000 /dev/urandom >/final/ballast"
-                                   "\nFROM ${EMPTY}")
+        ballast = "RUN head -c 340000 /dev/urandom >/final/ballast\n"
+        grown = dockerfile.replace("FROM ${EMPTY}", f"{ballast}FROM ${{EMPTY}}")
         with open(os.path.join(tree, "docker/Dockerfile"), "w", encoding="utf-8") as file:
             file.write(grown)
         self.refused(tree)

@@ -98,14 +98,10 @@ extension StatusReport {
 
   private func appendNames(to page: inout MetricsWriter) {
     page.begin("sidecar_name_lookups_total", .counter, "Lookups that have ended, by result.")
-    let results: [(StaticString, UInt64)] = [
-      ("resolved", names.resolved), ("not_found", names.notFound),
-      ("without_address", names.withoutAddress), ("failed", names.failed),
-    ]
-    for (result, count) in results {
-      page.sample { $0.label("result", result) }
-      page.end(count)
-    }
+    page.lookups("resolved", names.resolved)
+    page.lookups("not_found", names.notFound)
+    page.lookups("without_address", names.withoutAddress)
+    page.lookups("failed", names.failed)
     page.single(
       "sidecar_name_questions_total", .counter, "Questions sent to name servers.",
       names.questions)
@@ -222,6 +218,11 @@ struct MetricsWriter {
     hasLabels = false
     labels(&self)
     bytes.append("}")
+  }
+
+  @inline(never) mutating func lookups(_ result: StaticString, _ count: UInt64) {
+    sample { $0.label("result", result) }
+    end(count)
   }
 
   @inline(never) mutating func label(_ key: StaticString, _ value: StaticString) {

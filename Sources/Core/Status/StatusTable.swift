@@ -34,20 +34,17 @@ extension StatusReport {
   // MARK: Forwards
 
   private func appendForwards(to text: inout [UInt8]) {
-    var table = TextTable([
-      ("LISTEN", .left), ("TARGET", .left), ("OPEN", .right), ("TOTAL", .right),
-      ("FAILED", .right), ("ABSORBED", .right), ("TO TARGET", .right), ("TO CLIENT", .right),
-    ])
+    var table = TextTable(
+      "LISTEN|TARGET|>OPEN|>TOTAL|>FAILED|>ABSORBED|>TO TARGET|>TO CLIENT")
     for forward in forwards {
-      table.add([
-        bytes { $0.append(forward.listen) }, bytes { $0.append(forward.target) },
-        bytes { $0.append(decimal: UInt64(forward.counts.open)) },
-        bytes { $0.append(decimal: forward.counts[Count.accepted]) },
-        bytes { $0.append(decimal: forward.counts.failed) },
-        bytes { $0.append(decimal: forward.counts[Count.absorbed]) },
-        bytes { $0.append(bytes: forward.counts[Count.toTargetBytes]) },
-        bytes { $0.append(bytes: forward.counts[Count.toClientBytes]) },
-      ])
+      table.add { $0.append(forward.listen) }
+      table.add { $0.append(forward.target) }
+      table.add { $0.append(decimal: UInt64(forward.counts.open)) }
+      table.add { $0.append(decimal: forward.counts[Count.accepted]) }
+      table.add { $0.append(decimal: forward.counts.failed) }
+      table.add { $0.append(decimal: forward.counts[Count.absorbed]) }
+      table.add { $0.append(bytes: forward.counts[Count.toTargetBytes]) }
+      table.add { $0.append(bytes: forward.counts[Count.toClientBytes]) }
     }
     table.append(to: &text)
     for forward in forwards { appendTarget(forward, to: &text) }
@@ -124,19 +121,16 @@ extension StatusReport {
   private func appendConnections(to text: inout [UInt8]) {
     guard !connections.isEmpty else { return }
     text.append("\n")
-    var table = TextTable([
-      ("CLIENT", .left), ("TARGET ADDRESS", .left), ("AGE", .right), ("IDLE", .right),
-      ("TO TARGET", .right), ("TO CLIENT", .right), ("STATE", .left),
-    ])
+    var table = TextTable(
+      "CLIENT|TARGET ADDRESS|>AGE|>IDLE|>TO TARGET|>TO CLIENT|STATE")
     for view in connections {
-      table.add([
-        bytes { $0.append(view.client) },
-        view.address.map { address in bytes { $0.append(address) } } ?? [UInt8]("-"),
-        bytes { $0.append(span: now - view.acceptedAt) },
-        bytes { $0.append(span: now - view.lastMoved) },
-        bytes { $0.append(bytes: view.toTargetBytes) },
-        bytes { $0.append(bytes: view.toClientBytes) }, [UInt8](view.state.name),
-      ])
+      table.add { $0.append(view.client) }
+      table.add { if let address = view.address { $0.append(address) } else { $0.append("-") } }
+      table.add { $0.append(span: now - view.acceptedAt) }
+      table.add { $0.append(span: now - view.lastMoved) }
+      table.add { $0.append(bytes: view.toTargetBytes) }
+      table.add { $0.append(bytes: view.toClientBytes) }
+      table.add { $0.append(view.state.name) }
     }
     table.append(to: &text)
     let more = openConnections - connections.count
@@ -145,11 +139,5 @@ extension StatusReport {
       text.append(decimal: UInt64(more))
       text.append(" younger ones\n")
     }
-  }
-
-  @inline(never) private func bytes(_ build: (inout [UInt8]) -> Void) -> [UInt8] {
-    var bytes: [UInt8] = []
-    build(&bytes)
-    return bytes
   }
 }

@@ -9,15 +9,18 @@ public enum TargetHealth: Equatable, Sendable {
 
   static let memory = Nanoseconds.seconds(60)
 
-  /// The worst of all forwards: a failure, then ignorance.
-  public static func judge(_ forwards: [ForwardCounts], now: Instant) -> TargetHealth {
+  /// The worst of so many forwards: a failure, the first of them, then ignorance.
+  public static func judge(
+    forwards: Int, now: Instant, _ counts: (Int) -> ForwardCounts
+  ) -> TargetHealth {
     var worst = TargetHealth.reached
-    for (index, counts) in forwards.enumerated() {
+    for forward in 0..<forwards {
+      let counts = counts(forward)
       let success = counts.lastSuccess
       if let (failure, cause) = counts.lastFailure, now < failure + memory,
         success.map({ $0 < failure }) ?? true
       {
-        return .failed(forward: index, ago: now - failure, cause: cause)
+        return .failed(forward: forward, ago: now - failure, cause: cause)
       }
       let isRecent = success.map { now < $0 + memory } ?? false
       if !isRecent { worst = .unknown }
@@ -26,12 +29,12 @@ public enum TargetHealth: Equatable, Sendable {
   }
 
   /// One line for people and scripts: `ok`, `unknown`, or what is wrong.
-  public func line(_ targets: [Target]) -> [UInt8] {
+  public func line(_ forwards: [Forward]) -> [UInt8] {
     switch self {
     case .reached: return [UInt8](ControlRequest.ok)
     case .unknown: return [UInt8](ControlRequest.unknown)
     case .failed(let forward, let ago, let cause):
-      return Self.failed(targets[forward], cause, ago: ago)
+      return Self.failed(forwards[forward].target, cause, ago: ago)
     }
   }
 

@@ -1,33 +1,45 @@
 // Columns of text that are as wide as what is in them. Numbers to the right, words to the left.
 
 struct TextTable {
-  enum Alignment { case left, right }
+  private var isRight: [Bool] = []
+  /// Row after row, the headings first.
+  private var cells: [[UInt8]] = []
 
-  private let alignments: [Alignment]
-  private var rows: [[[UInt8]]] = []
-
-  init(_ headings: [(StaticString, Alignment)]) {
-    alignments = headings.map { $0.1 }
-    rows = [headings.map { [UInt8]($0.0) }]
+  /// `headings` have bars between them; one that begins with `>` is of a column of numbers.
+  init(_ headings: StaticString) {
+    let bytes = [UInt8](headings)
+    var rest = bytes[...]
+    while let heading = nextPart(&rest, before: UInt8(ascii: "|")) {
+      let isRight = heading.first == UInt8(ascii: ">")
+      self.isRight.append(isRight)
+      cells.append([UInt8](isRight ? heading.dropFirst() : heading))
+    }
   }
 
-  @inline(never) mutating func add(_ cells: [[UInt8]]) { rows.append(cells) }
+  /// The next cell of a row, or the first of the next.
+  @inline(never) mutating func add(_ build: (inout [UInt8]) -> Void) {
+    var cell: [UInt8] = []
+    build(&cell)
+    cells.append(cell)
+  }
 
   func append(to text: inout [UInt8]) {
-    var widths = alignments.map { _ in 0 }
-    for row in rows {
-      for (column, cell) in row.enumerated() { widths[column] = max(widths[column], cell.count) }
+    let columns = isRight.count
+    var widths = Array(repeating: 0, count: columns)
+    for (index, cell) in cells.enumerated() {
+      widths[index % columns] = max(widths[index % columns], cell.count)
     }
-    for row in rows {
-      for (column, cell) in row.enumerated() {
-        if column > 0 { text.append("  ") }
-        let padding = widths[column] - cell.count
-        if alignments[column] == .right { text.append(spaces: padding) }
-        text += cell
-        // No spaces at the end of a line.
-        if alignments[column] == .left && column < row.count - 1 { text.append(spaces: padding) }
+    for (index, cell) in cells.enumerated() {
+      let column = index % columns
+      let padding = widths[column] - cell.count
+      if column > 0 { text.append("  ") }
+      if isRight[column] { text.append(spaces: padding) }
+      text += cell
+      if column == columns - 1 {
+        text.append("\n")
+      } else if !isRight[column] {
+        text.append(spaces: padding)
       }
-      text.append("\n")
     }
   }
 }
@@ -67,7 +79,7 @@ extension [UInt8] {
 
   /// With three digits or four: 17 B, 1.5 KiB, 233 MiB.
   @inline(never) mutating func append(bytes: UInt64) {
-    let units: [StaticString] = [" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB"]
+    let units = [UInt8]("KMGTPE")
     var unit = 0
     var tenths = bytes >= UInt64.max / 10 ? bytes : bytes * 10
     if bytes >= UInt64.max / 10 {
@@ -83,6 +95,11 @@ extension [UInt8] {
       append(".")
       append(decimal: tenths % 10)
     }
-    append(units[unit])
+    append(" ")
+    if unit > 0 {
+      append(units[unit - 1])
+      append("i")
+    }
+    append("B")
   }
 }

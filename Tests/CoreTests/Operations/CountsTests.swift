@@ -108,7 +108,7 @@ struct CountsTests {
 
 struct TargetHealthTests {
   private func judge(_ forwards: [[Int: UInt64]]) -> TargetHealth {
-    TargetHealth.judge(forwards.map { counts($0) }, now: moment)
+    TargetHealth.judge(forwards: forwards.count, now: moment) { counts(forwards[$0]) }
   }
   private func ago(_ seconds: Int64) -> UInt64 {
     UInt64((moment - Nanoseconds.seconds(seconds)).nanoseconds)
@@ -143,16 +143,18 @@ struct TargetHealthTests {
   }
 
   @Test func eachHasItsLine() {
-    let targets = [target("db.example", 5432), target("other.example", 3306)]
-    #expect(text(TargetHealth.reached.line(targets)) == "ok\n")
-    #expect(text(TargetHealth.unknown.line(targets)) == "unknown\n")
+    let forwards = [target("db.example", 5432), target("other.example", 3306)].map {
+      Forward(listenPort: 8080, target: $0)
+    }
+    #expect(text(TargetHealth.reached.line(forwards)) == "ok\n")
+    #expect(text(TargetHealth.unknown.line(forwards)) == "unknown\n")
     let failed = TargetHealth.failed(forward: 1, ago: .seconds(200), cause: .refused)
-    let line = text(failed.line(targets))
+    let line = text(failed.line(forwards))
     #expect(
       line.hasPrefix("target other.example:3306 not reached 3m20s ago: refused: the target "))
     #expect(line.filter { $0 == "\n" }.count == 1 && line.hasSuffix("\n"))
     #expect(
-      text(TargetHealth.failed(targets[0], .timedOut, ago: nil))
+      text(TargetHealth.failed(forwards[0].target, .timedOut, ago: nil))
         .hasPrefix("target db.example:5432 not reached: timed_out: "))
   }
 }

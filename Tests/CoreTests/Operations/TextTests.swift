@@ -46,9 +46,10 @@ struct SpanAndBytesTests {
 
 struct TextTableTests {
   @Test func columnsAreAsWideAsWhatIsInThem() {
-    var table = TextTable([("NAME", .left), ("SIZE", .right), ("STATE", .left)])
-    table.add([[UInt8]("a"), [UInt8]("1"), [UInt8]("open")])
-    table.add([[UInt8]("something"), [UInt8]("123456"), [UInt8]("x")])
+    var table = TextTable("NAME|>SIZE|STATE")
+    for cell: StaticString in ["a", "1", "open", "something", "123456", "x"] {
+      table.add { $0.append(cell) }
+    }
     var bytes: [UInt8] = []
     table.append(to: &bytes)
     #expect(
