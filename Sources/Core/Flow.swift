@@ -69,64 +69,79 @@ public struct Flow: Sendable {
 
   enum Hold: UInt8 { case nothing, buffer, stash, pipe }
 
-  private(set) var progress = Progress.open
-  private var hold = Hold.nothing
-  private var isSplicing = false
-  // Each cleared by a call that would have blocked, set by an event.
-  private var mayRead = false
-  private var mayWrite = true
-  // A read that came out short proves nothing: the end or an urgent mark lies behind it.
-  private var readsToTheEnd = false
-  // An urgent mark stops splice(2); recv(2) passes it.
-  private var mustCopy = false
-  // One recv(2) before the next splice: after a splice that read nothing, or a pipe refused.
-  private var receivesNext = false
-  private var sourceEnded = false
-  private var sourceFailed = false
-  /// Full reads, or small fills, in a row.
-  private var streak: UInt8 = 0
-  private var heldBytes: Int32 = 0
-  private var heldOffset: Int32 = 0
-  private var turnBytes: Int32 = 0
+  private struct Flags: OptionSet {
+    let rawValue: UInt8
+    // Each cleared by a call that would have blocked, set by an event.
+    static let mayRead = Flags(rawValue: 1)
+    static let mayWrite = Flags(rawValue: 2)
+    /// A read that came out short proves nothing: the end or an urgent mark lies behind it.
+    static let readsToTheEnd = Flags(rawValue: 4)
+    /// An urgent mark stops splice(2); recv(2) passes it.
+    static let mustCopy = Flags(rawValue: 8)
+    /// One recv(2) before the next splice: after one that read nothing, or a pipe refused.
+    static let receivesNext = Flags(rawValue: 16)
+    static let isSplicing = Flags(rawValue: 32)
+    static let sourceEnded = Flags(rawValue: 64)
+    static let sourceFailed = Flags(rawValue: 128)
+  }
+
   /// Bytes that the target's kernel has taken.
   public private(set) var deliveredBytes: UInt64 = 0
+  private var heldBytes: Int32 = 0
+  private var heldOffset: Int32 = 0
+  private var flags: Flags = .mayWrite
+  private(set) var progress = Progress.open
+  private var hold = Hold.nothing
+  /// Full reads, or small fills, in a row.
+  private var streak: UInt8 = 0
 
   public init() {}
 
   var isOver: Bool { progress != .open }
   var isReleased: Bool { isOver && hold == .nothing }
 
-  var waitsToSend: Bool { !mayWrite }
+  var mayRead: Bool { flags.contains(.mayRead) }
+  var readsToTheEnd: Bool { flags.contains(.readsToTheEnd) }
+  var waitsToSend: Bool { !flags.contains(.mayWrite) }
 
   var holdsStash: Bool { hold == .stash }
 
   /// Open, with nothing held and nothing known to be there to read.
   var isAtRest: Bool {
-    progress == .open && hold == .nothing && heldBytes == 0 && !mayRead && !sourceEnded
-      && !sourceFailed
+    progress == .open && hold == .nothing
+      && flags.isDisjoint(with: [.mayRead, .sourceEnded, .sourceFailed])
   }
 
-  mutating func beginTurn(_ rules: FlowRules) { turnBytes = rules.turnBytes }
+  // MARK: The common case
+
+  /// There is something to read, and nothing asks for more than one receive and one send.
+  func canPass(_ rules: FlowRules) -> Bool {
+    flags == [.mayRead, .mayWrite] && hold == .nothing && progress == .open
+      && rules.transfer != .splice
+  }
+
+  /// A message was received, in less than a buffer, and sent: short of nothing.
+  mutating func passed(_ count: Int) {
+    flags = .mayWrite
+    streak = 0
+    deliveredBytes += UInt64(count)
+  }
 
   // MARK: Hints
 
   mutating func sourceMayRead(toTheEnd: Bool, isUrgent: Bool) {
-    mayRead = true
-    if toTheEnd { readsToTheEnd = true }
-    if isUrgent {
-      mustCopy = true
-      readsToTheEnd = true
-    }
+    flags.insert(.mayRead)
+    if toTheEnd { flags.insert(.readsToTheEnd) }
+    if isUrgent { flags.formUnion([.mustCopy, .readsToTheEnd]) }
   }
 
-  mutating func targetMayWrite() { mayWrite = true }
+  mutating func targetMayWrite() { flags.insert(.mayWrite) }
 
   /// The source is gone, but what it sent before may still be read: up to an end that is none.
   mutating func sourceHasFailed() {
     // A second failure in place of bytes or the end: there is nothing more to read.
-    if sourceFailed { sourceEnded = true }
-    sourceFailed = true
-    mustCopy = true
+    if flags.contains(.sourceFailed) { flags.insert(.sourceEnded) }
+    flags.formUnion([.sourceFailed, .mustCopy])
     sourceMayRead(toTheEnd: true, isUrgent: false)
   }
 
@@ -137,13 +152,15 @@ public struct Flow: Sendable {
 
   // MARK: The next step
 
-  mutating func next(_ rules: FlowRules) -> Step {
+  /// `left`: how much it may still move in this turn.
+  mutating func next(_ rules: FlowRules, left: Int32) -> Step {
     guard progress == .open else { return releaseStep() }
     if heldBytes > 0 { return deliverStep() }
-    if sourceEnded { return endStep() }
-    guard mayRead && mayWrite && turnBytes > 0 else {
+    if flags.contains(.sourceEnded) { return endStep() }
+    let isReady = flags.isSuperset(of: [.mayRead, .mayWrite])
+    guard isReady && left > 0 else {
       guard hold == .nothing else { return .returnPipe }
-      return mayRead && mayWrite ? .yield : .wait
+      return isReady ? .yield : .wait
     }
     if wantsPipe(rules) {
       return hold == .pipe ? .fillPipe(limit: Int(rules.pipeBytes)) : .borrowPipe
@@ -161,6 +178,7 @@ public struct Flow: Sendable {
 
   private func deliverStep() -> Step {
     let (offset, count) = (Int(heldOffset), Int(heldBytes))
+    let mayWrite = flags.contains(.mayWrite)
     switch hold {
     case .buffer:
       return mayWrite
@@ -173,31 +191,33 @@ public struct Flow: Sendable {
 
   private mutating func endStep() -> Step {
     if hold == .pipe { return .returnPipe }
-    guard sourceFailed else { return .endSending }
+    guard flags.contains(.sourceFailed) else { return .endSending }
     progress = .broken
     return .wait
   }
 
   private mutating func wantsPipe(_ rules: FlowRules) -> Bool {
-    guard !mustCopy && !receivesNext else { return false }
+    guard flags.isDisjoint(with: [.mustCopy, .receivesNext]) else { return false }
     switch rules.transfer {
     case .automatic:
-      if !isSplicing && streak >= rules.promoteAfter {
-        isSplicing = true
+      if !flags.contains(.isSplicing) && streak >= rules.promoteAfter {
+        flags.insert(.isSplicing)
         streak = 0
       }
-    case .splice: isSplicing = true
-    case .copy: isSplicing = false
+    case .splice: flags.insert(.isSplicing)
+    case .copy: flags.remove(.isSplicing)
     }
-    return isSplicing
+    return flags.contains(.isSplicing)
   }
 
   // MARK: Outcomes
 
-  mutating func record(_ outcome: Outcome, of step: Step, _ rules: FlowRules) {
+  mutating func record(
+    _ outcome: Outcome, of step: Step, _ rules: FlowRules, left: inout Int32
+  ) {
     switch step {
-    case .receive(let limit): received(outcome, limit: limit, rules)
-    case .fillPipe: filled(outcome, rules)
+    case .receive(let limit): received(outcome, limit: limit, rules, &left)
+    case .fillPipe: filled(outcome, rules, &left)
     case .send(_, let count), .sendStash(_, let count), .drainPipe(let count):
       delivered(outcome, count: count)
     case .stash:
@@ -213,32 +233,34 @@ public struct Flow: Sendable {
     }
   }
 
-  private mutating func received(_ outcome: Outcome, limit: Int, _ rules: FlowRules) {
-    receivesNext = false
+  private mutating func received(
+    _ outcome: Outcome, limit: Int, _ rules: FlowRules, _ left: inout Int32
+  ) {
+    flags.remove(.receivesNext)
     switch outcome {
     case .moved(let count):
-      take(count, into: .buffer)
+      take(count, into: .buffer, &left)
       streak = count < limit ? 0 : min(streak + 1, rules.promoteAfter)
-      if count < limit && !readsToTheEnd { mayRead = false }
-    case .ended: sourceEnded = true
+      if count < limit && !flags.contains(.readsToTheEnd) { flags.remove(.mayRead) }
+    case .ended: flags.insert(.sourceEnded)
     case .wouldBlock:
-      mayRead = false
+      flags.remove(.mayRead)
       streak = 0
-      if sourceFailed { sourceEnded = true }
+      if flags.contains(.sourceFailed) { flags.insert(.sourceEnded) }
     case .done, .refused: preconditionFailure("not an outcome of receiving")
     }
   }
 
-  private mutating func filled(_ outcome: Outcome, _ rules: FlowRules) {
+  private mutating func filled(_ outcome: Outcome, _ rules: FlowRules, _ left: inout Int32) {
     switch outcome {
     case .moved(let count):
       // Short or not: a pipe fills by slots, so only a splice into an empty pipe that would block
       // says that the socket is empty.
-      take(count, into: .pipe)
+      take(count, into: .pipe, &left)
       streak = count < Int(rules.smallFillBytes) ? streak + 1 : 0
       if streak >= rules.demoteAfter { copyNext() }
     case .ended: copyNext()  // only recv(2) proves the end of the stream
-    case .wouldBlock: mayRead = false
+    case .wouldBlock: flags.remove(.mayRead)
     case .done, .refused: preconditionFailure("not an outcome of filling")
     }
   }
@@ -248,8 +270,8 @@ public struct Flow: Sendable {
   }
 
   private mutating func copyNext() {
-    isSplicing = false
-    receivesNext = true
+    flags.remove(.isSplicing)
+    flags.insert(.receivesNext)
     streak = 0
   }
 
@@ -262,17 +284,17 @@ public struct Flow: Sendable {
       deliveredBytes += UInt64(moved)
       if heldBytes == 0 && hold != .pipe { hold = .nothing }
       // A short send is a full socket (epoll(7)); a short splice may have other reasons.
-      if moved < count && hold != .pipe { mayWrite = false }
-    case .wouldBlock: mayWrite = false
+      if moved < count && hold != .pipe { flags.remove(.mayWrite) }
+    case .wouldBlock: flags.remove(.mayWrite)
     case .ended, .done, .refused: preconditionFailure("not an outcome of delivering")
     }
   }
 
-  private mutating func take(_ count: Int, into place: Hold) {
+  private mutating func take(_ count: Int, into place: Hold, _ left: inout Int32) {
     precondition(heldBytes == 0, "only an empty buffer or pipe is filled")
     hold = place
     heldBytes = Int32(count)
     heldOffset = 0
-    turnBytes = max(0, turnBytes - Int32(count))
+    left -= Int32(count)
   }
 }

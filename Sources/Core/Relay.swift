@@ -43,6 +43,14 @@ public struct Relay: Sendable {
   /// kernel. Less fits into any receive window, and a short connection is spared the question.
   static let checkedAboveBytes: UInt64 = 32 * 1024
 
+  /// How much each direction may still move in this turn.
+  public struct Turn: Sendable {
+    var toUpstream: Int32
+    var toClient: Int32
+
+    public init(_ rules: FlowRules) { (toUpstream, toClient) = (rules.turnBytes, rules.turnBytes) }
+  }
+
   private var toUpstream = Flow()
   private var toClient = Flow()
   private var clientHasError = false
@@ -60,6 +68,9 @@ public struct Relay: Sendable {
 
   public var toUpstreamBytes: UInt64 { toUpstream.deliveredBytes }
   public var toClientBytes: UInt64 { toClient.deliveredBytes }
+  /// The client has sent something, or has ended, or is gone.
+  public var clientHasStirred: Bool { toUpstream.mayRead }
+  public var clientMayHaveEnded: Bool { toUpstream.readsToTheEnd }
   /// True once an end has failed: the other is given a bounded time to take what is held for it.
   public var hasFailed: Bool { failedEnd != nil }
   /// Both directions are done; what is left is for the peers' kernels to acknowledge.
@@ -92,9 +103,9 @@ public struct Relay: Sendable {
 
   // MARK: What happened
 
-  public mutating func beginTurn(_ rules: FlowRules) {
-    toUpstream.beginTurn(rules)
-    toClient.beginTurn(rules)
+  /// The most frequent event.
+  public mutating func noteReadable(_ end: End) {
+    withFlow(from: end) { $0.sourceMayRead(toTheEnd: false, isUrgent: false) }
   }
 
   /// An event: `end` may be readable, writable, ended or failed.
@@ -132,6 +143,22 @@ public struct Relay: Sendable {
     abandon()
   }
 
+  // MARK: The common case
+
+  /// A message from this end may be passed on through the buffer with one receive and one send, of
+  /// which `passed` tells if all went well; else each is recorded as the step that it was.
+  public func canPass(from source: End, _ rules: FlowRules) -> Bool {
+    switch source {
+    case .client: toUpstream.canPass(rules)
+    // The client's direction comes first: the buffer is not used for both at a time.
+    case .upstream: toClient.canPass(rules) && toUpstream.isAtRest
+    }
+  }
+
+  public mutating func passed(_ count: Int, from source: End) {
+    withFlow(from: source) { $0.passed(count) }
+  }
+
   /// Nothing is held, and both directions are open: it could end in order right now.
   public var isAtRest: Bool { toUpstream.isAtRest && toClient.isAtRest }
 
@@ -153,12 +180,12 @@ public struct Relay: Sendable {
 
   /// `everyByte` asks for acknowledgement of the last byte whatever the amount: the process is
   /// about to end, and its network with it.
-  public mutating func next(_ rules: FlowRules, everyByte: Bool) -> Step {
+  public mutating func next(_ rules: FlowRules, _ turn: Turn, everyByte: Bool) -> Step {
     if clientHasError { return .takeError(.client) }
     if upstreamHasError { return .takeError(.upstream) }
-    let clientStep = toUpstream.next(rules)
+    let clientStep = toUpstream.next(rules, left: turn.toUpstream)
     if clientStep != .wait && clientStep != .yield { return .move(from: .client, clientStep) }
-    let upstreamStep = toClient.next(rules)
+    let upstreamStep = toClient.next(rules, left: turn.toClient)
     if upstreamStep != .wait && upstreamStep != .yield {
       return .move(from: .upstream, upstreamStep)
     }
@@ -204,9 +231,13 @@ public struct Relay: Sendable {
   // MARK: Outcomes
 
   public mutating func record(
-    _ outcome: Flow.Outcome, of step: Flow.Step, from source: End, _ rules: FlowRules
+    _ outcome: Flow.Outcome, of step: Flow.Step, from source: End, _ rules: FlowRules,
+    _ turn: inout Turn
   ) {
-    withFlow(from: source) { $0.record(outcome, of: step, rules) }
+    switch source {
+    case .client: toUpstream.record(outcome, of: step, rules, left: &turn.toUpstream)
+    case .upstream: toClient.record(outcome, of: step, rules, left: &turn.toClient)
+    }
     if outcome == .ended && verdict == nil, case .receive = step {
       verdict = Verdict(endedBy: source == .client ? .client : .target, reason: .closed)
     }

@@ -105,7 +105,7 @@ extension Worker {
         door.load.add(1, ordering: .relaxed)
       }
     }
-    adopt(accepted, forward, hints: Readiness(bits: 0))
+    adopt(accepted, forward)
   }
 
   /// Another worker accepted this client, and watches it with this worker's poller.
@@ -116,15 +116,16 @@ extension Worker {
     adopt(accepted, forward, hints: hints)
   }
 
-  /// `hints` are nothing when nobody watches it yet.
-  private func adopt(_ accepted: Accepted, _ forward: UInt16, hints: Readiness) {
+  /// Without `hints` nobody watches it yet.
+  private func adopt(_ accepted: Accepted, _ forward: UInt16, hints: Readiness? = nil) {
     door.counters.add(1, to: Count.accepted, of: forward)
     let slot = table.insert(
-      Connection(
-        client: Socket(owning: accepted.number), id: shared.nextID(),
-        endpoint: Endpoint(accepted.peer), forward: forward, now: now))
+      Connection(accepted, id: shared.nextID(), forward: forward, now: now))
     let connection = table.pointer(slot)
-    connection.pointee.clientHints = hints
+    if let hints {
+      connection.pointee.isClientWatchedFully = true
+      connection.pointee.note(hints, of: .client)
+    }
     dialTurn(slot, connection)
   }
 

@@ -41,7 +41,7 @@ extension Worker {
     let relay = connection.pointee.relay
     return ConnectionView(
       id: connection.pointee.id, client: connection.pointee.clientEndpoint,
-      address: connection.pointee.upstreamEndpoint
+      address: upstreamEndpoint(of: connection)
         ?? connection.pointee.dialing?.failingEndpoint,
       forward: Int(connection.pointee.forward), acceptedAt: connection.pointee.accepted,
       lastMoved: connection.pointee.lastMoved, toTargetBytes: relay.toUpstreamBytes,

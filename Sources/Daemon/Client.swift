@@ -14,10 +14,8 @@ extension Worker {
       connection.pointee.relay.abort(reason)
       return close(slot, connection, resetClient: true, resetUpstream: true)
     }
-    let hints = connection.pointee.clientHints
-    if hints.hasEnded || hints.hasError, !connection.pointee.relay.holdsStash(from: .client),
-      hasLeft(connection)
-    {
+    let relay = connection.pointee.relay
+    if relay.clientMayHaveEnded, !relay.holdsStash(from: .client), hasLeft(connection) {
       return absorb(slot, connection)
     }
     switch connection.pointee.phase {
@@ -33,10 +31,11 @@ extension Worker {
     do throws(Errno) {
       let number = connection.pointee.client.number
       let token = token(slot, .client)
-      if connection.pointee.clientHints.isNothing {
-        try watch(number, with: door.poller.number, for: .input, token: token)
-      } else {
+      if connection.pointee.isClientWatchedFully {
+        connection.pointee.isClientWatchedFully = false
         try rewatch(number, with: door.poller.number, for: .input, token: token)
+      } else {
+        try watch(number, with: door.poller.number, for: .input, token: token)
       }
     } catch {
       return giveUp(slot, connection, Failure(error))
@@ -48,8 +47,7 @@ extension Worker {
 
   /// True when this client is no probe.
   private func hasShown(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
-    let hints = connection.pointee.clientHints
-    return hints.isReadable || hints.hasEnded || settings.probes == .forward
+    connection.pointee.relay.clientHasStirred || settings.probes == .forward
   }
 
   /// The grace is over, or the race has something to do.

@@ -18,7 +18,7 @@ extension Worker {
       let ending = connection.pointee.relay.ending
       let record = ConnectionRecord(
         id: connection.pointee.id, client: connection.pointee.clientEndpoint,
-        upstream: connection.pointee.upstreamEndpoint,
+        upstream: upstreamEndpoint(of: connection),
         toTargetBytes: connection.pointee.relay.toUpstreamBytes,
         toClientBytes: connection.pointee.relay.toClientBytes,
         connectTime: Nanoseconds(count: Int64(connection.pointee.connectMicroseconds) * 1_000),
@@ -42,7 +42,7 @@ extension Worker {
         after: now - connection.pointee.accepted)
     }
     unload(connection)
-    connection.pointee.toUpstream.freeStash()
+    connection.pointee.aside?.toUpstream.freeStash()
     table.remove(slot)
     releaseAndResume()
   }

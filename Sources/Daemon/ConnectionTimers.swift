@@ -34,12 +34,11 @@ extension Worker {
 
   /// Free pipes are kept for the next bulk transfer, but not for long.
   func schedulePipeTrim() {
-    guard pipes.hasFree && timers.deadline(of: TimerKey.trimPipes) == nil else { return }
+    guard pipes.hasFree && !timers.isSet(TimerKey.trimPipes) else { return }
     timers.set(TimerKey.trimPipes, now + .seconds(1))
   }
 
   private func relayExpired(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
-    connection.pointee.hasTimer = false
     if let idle = settings.idleTimeout, connection.pointee.lastMoved + idle <= now {
       connection.pointee.relay.abort(.idleTimeout)
     } else if connection.pointee.patienceEnds <= now {
@@ -68,19 +67,18 @@ extension Worker {
     if let idle = settings.idleTimeout {
       deadline = min(deadline, connection.pointee.lastMoved + idle)
     }
-    let relay = connection.pointee.relay
-    if relay.hasFailed {
-      if connection.pointee.patienceEnds == .never {
-        connection.pointee.patienceEnds = now + settings.peerTimeout
-      }
+    if connection.pointee.relay.hasFailed && connection.pointee.patienceEnds == .never {
+      let end = now + settings.peerTimeout
+      connection.pointee.withAside { $0.patienceEnds = end }
     }
     deadline = min(deadline, connection.pointee.patienceEnds)
     if let rested = retirementDeadline(connection) {
       deadline = min(deadline, max(rested, now + .milliseconds(100)))
     }
-    if relay.isDelivering { deadline = min(deadline, now + deliveryDelay(connection)) }
+    if connection.pointee.relay.isDelivering {
+      deadline = min(deadline, now + connection.pointee.withAside { $0.nextDeliveryDelay() })
+    }
     timers.set(TimerKey.connection(slot), deadline)
-    connection.pointee.hasTimer = true
   }
 
   /// Gives the target's socket the options that clients' sockets inherit from the listener: after
@@ -93,21 +91,18 @@ extension Worker {
     connection.pointee.upstream.setUp(KeepaliveTimes(peerTimes))
   }
 
-  /// Doubles from 1 ms to 256 ms: acknowledgements are mostly one round trip away.
-  private func deliveryDelay(_ connection: UnsafeMutablePointer<Connection>) -> Nanoseconds {
-    let checks = connection.pointee.deliveryChecks
-    if checks < 8 { connection.pointee.deliveryChecks += 1 }
-    return .milliseconds(1 << Int64(checks))
-  }
-
   // MARK: Peers
 
   /// True while either end has bytes on the way to it.
   private func watchPeers(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
-    let client = watchPeer(
-      connection.pointee.client, &connection.pointee.isClientLifted)
-    let upstream = watchPeer(
-      connection.pointee.upstream, &connection.pointee.isUpstreamLifted)
+    var (isClientLifted, isUpstreamLifted) = connection.pointee.withAside {
+      ($0.isClientLifted, $0.isUpstreamLifted)
+    }
+    let client = watchPeer(connection.pointee.client, &isClientLifted)
+    let upstream = watchPeer(connection.pointee.upstream, &isUpstreamLifted)
+    connection.pointee.withAside {
+      ($0.isClientLifted, $0.isUpstreamLifted) = (isClientLifted, isUpstreamLifted)
+    }
     if client == .vanished { connection.pointee.relay.fail(.client, .vanished) }
     if upstream == .vanished { connection.pointee.relay.fail(.upstream, .vanished) }
     return client != .nothingOnTheWay || upstream != .nothingOnTheWay

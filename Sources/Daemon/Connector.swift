@@ -22,7 +22,7 @@ extension Worker {
 
   func dial(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     let dialing = connection.pointee.dialing!
-    if !connection.pointee.upstreamHints.isNothing, judge(slot, connection, dialing) { return }
+    if !dialing.hints.isNothing, judge(slot, connection, dialing) { return }
     while true {
       if let failure = takeAnswer(connection, dialing) {
         return giveUp(slot, connection, failure)
@@ -122,23 +122,20 @@ extension Worker {
   private func prove(
     _ connection: UnsafeMutablePointer<Connection>, _ attempt: Dialing.Attempt
   ) -> ConnectResult {
-    guard connection.pointee.clientHints == .readable else { return attempt.connect() }
-    connection.pointee.note(connection.pointee.clientHints, of: .client)
-    connection.pointee.clientHints = Readiness(bits: 0)
-    connection.pointee.relay.beginTurn(rules)
-    guard perform(.receive(limit: Int(rules.bufferBytes)), from: .client, connection),
-      case .move(_, let step) = connection.pointee.relay.next(rules, everyByte: false),
+    turn = Relay.Turn(rules)
+    guard connection.pointee.relay.canPass(from: .client, rules),
+      perform(.receive(limit: Int(rules.bufferBytes)), from: .client, connection),
+      case .move(_, let step) = connection.pointee.relay.next(rules, turn, everyByte: false),
       case .send(_, let count) = step
     else { return attempt.connect() }
     let result = attempt.send(buffer, count: count)
     if case .moved(let sent) = result {
       countMoved(sent, from: .client, connection)
-      connection.pointee.relay.record(.moved(sent), of: step, from: .client, rules)
-      connection.pointee.upstreamSending = .tried
+      connection.pointee.relay.record(.moved(sent), of: step, from: .client, rules, &turn)
       return .connected
     }
     // Kept for when the target is reached.
-    connection.pointee.relay.record(.wouldBlock, of: step, from: .client, rules)
+    connection.pointee.relay.record(.wouldBlock, of: step, from: .client, rules, &turn)
     _ = perform(.stash(offset: 0, count: count), from: .client, connection)
     if case .failed(let error) = result { return .failed(error) }
     return .inProgress
@@ -167,7 +164,7 @@ extension Worker {
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ dialing: Dialing
   ) -> Bool {
     connection.pointee.isUpstreamWatchedFully = true
-    let hints = connection.pointee.upstreamHints
+    let hints = dialing.hints
     if dialing.attempts.count == 1 && hints.isWritable && !hints.hasError && !hints.hasHungUp {
       beginRelaying(slot, connection, dialing, 0)
       return true
@@ -185,7 +182,7 @@ extension Worker {
         fail(dialing, attempt.endpoint, Failure(error))
       }
     }
-    connection.pointee.upstreamHints = Readiness(bits: 0)
+    dialing.hints = Readiness(bits: 0)
     return false
   }
 
@@ -204,7 +201,7 @@ extension Worker {
     }
     let endpoint = dialing.attempts[winner].endpoint
     names.penalties.clear(endpoint.address)
-    connection.pointee.upstreamEndpoint = endpoint
+    connection.pointee.upstreamAddress = endpoint.address
     connection.pointee.upstream = dialing.takeSocket(at: winner)
     connection.pointee.dialing = nil
     connection.pointee.phase = .relaying
@@ -213,14 +210,13 @@ extension Worker {
     connection.pointee.connectMicroseconds = UInt32(clamping: connectTime.count / 1_000)
     countEstablished(of: connection.pointee.forward, after: connectTime)
     connection.pointee.lastMoved = now
-    note(connection.pointee.clientHints, of: .client, connection)
-    note(connection.pointee.upstreamHints, of: .upstream, connection)
+    note(dialing.hints, of: .upstream, connection)
     connection.pointee.note(.writable, of: .upstream)
     armTimer(slot, connection)
     if logs(.debug) {
       line.connectionOpened(
         id: connection.pointee.id, client: connection.pointee.clientEndpoint,
-        target: target(of: connection), address: connection.pointee.upstreamEndpoint!, at: .now)
+        target: target(of: connection), address: endpoint, at: .now)
       queueLine()
     }
     relayTurn(slot, connection)

@@ -37,6 +37,8 @@ final class Dialing {
   var awaits: Awaits = .firstAnswer
   /// Under way, the oldest first.
   private(set) var attempts: [Attempt] = []
+  /// What was told of the attempts since each was asked.
+  var hints = Readiness(bits: 0)
   private var failure: Failure?
   private var failedEndpoint: Endpoint?
 

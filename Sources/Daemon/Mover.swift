@@ -7,10 +7,51 @@ import Synchronization
 
 extension Worker {
   func relayTurn(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
-    connection.pointee.relay.beginTurn(rules)
-    var hasMoved = false
+    turn = Relay.Turn(rules)
+    let toUpstream = passMessage(from: .client, connection)
+    let toClient = passMessage(from: .upstream, connection)
+    var hasMoved = toUpstream || toClient
+    if !connection.pointee.relay.isAtRest {
+      switch moveOn(slot, connection, &hasMoved) {
+      case .waiting: break
+      case .yielding: enqueue(slot, connection)
+      case .closed: return
+      }
+    }
+    endTurn(slot, connection, hasMoved)
+  }
+
+  /// The common case: a message that one receive and one send pass on. True when bytes moved.
+  @inline(__always)
+  private func passMessage(
+    from source: End, _ connection: UnsafeMutablePointer<Connection>
+  ) -> Bool {
+    guard connection.pointee.relay.canPass(from: source, rules) else { return false }
+    let limit = Int(rules.bufferBytes)
+    let received = receive(from: source, connection, limit)
+    guard case .moved(let count) = received, count < limit else {
+      return record(
+        received, of: .receive(limit: limit), from: source, failing: source, connection)
+    }
+    let sent = send(to: source.other, connection, buffer, count)
+    if sent == .moved(count) {
+      connection.pointee.relay.passed(count, from: source)
+      countMoved(count, from: source, connection)
+    } else {
+      _ = record(received, of: .receive(limit: limit), from: source, failing: source, connection)
+      _ = record(
+        sent, of: .send(offset: 0, count: count), from: source, failing: source.other, connection)
+    }
+    return true
+  }
+
+  private enum TurnEnd { case waiting, yielding, closed }
+
+  private func moveOn(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ hasMoved: inout Bool
+  ) -> TurnEnd {
     while true {
-      switch connection.pointee.relay.next(rules, everyByte: phase != .serving) {
+      switch connection.pointee.relay.next(rules, turn, everyByte: phase != .serving) {
       case .move(let source, let step):
         if perform(step, from: source, connection) { hasMoved = true }
       case .takeError(let end):
@@ -25,11 +66,10 @@ extension Worker {
           : connection.pointee.upstream.unacknowledgedBytes()
         connection.pointee.relay.recordDelivery(to: end, isComplete: count == 0)
       case .close(let resetClient, let resetUpstream):
-        return close(slot, connection, resetClient: resetClient, resetUpstream: resetUpstream)
-      case .yield:
-        enqueue(slot, connection)
-        return endTurn(slot, connection, hasMoved)
-      case .wait, .awaitDelivery: return endTurn(slot, connection, hasMoved)
+        close(slot, connection, resetClient: resetClient, resetUpstream: resetUpstream)
+        return .closed
+      case .yield: return .yielding
+      case .wait, .awaitDelivery: return .waiting
       }
     }
   }
@@ -38,10 +78,12 @@ extension Worker {
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ hasMoved: Bool
   ) {
     if hasMoved { connection.pointee.lastMoved = now }
-    let relay = connection.pointee.relay
-    if relay.waitsToSend { watchFully(slot, connection) }
-    let isEnding = relay.hasFailed || relay.isDelivering
-    if isEnding || (hasMoved && !connection.pointee.hasTimer) { armTimer(slot, connection) }
+    if connection.pointee.relay.waitsToSend { watchFully(slot, connection) }
+    let isEnding =
+      connection.pointee.relay.hasFailed || connection.pointee.relay.isDelivering
+    if isEnding || (hasMoved && !timers.isSet(TimerKey.connection(slot))) {
+      armTimer(slot, connection)
+    }
   }
 
   /// An end that took less than there was is to be told of when it takes bytes again. Most never
@@ -82,7 +124,7 @@ extension Worker {
       result = send(to: failing, connection, buffer + offset, count)
     case .sendStash(let offset, let count):
       failing = source.other
-      let stash = withLane(source, connection) { $0.stash! }
+      let stash = connection.pointee.withLane(source) { $0.stash! }
       result = send(to: failing, connection, stash + offset, count)
     case .fillPipe(let limit):
       result = fill(from: source, connection, limit)
@@ -94,7 +136,7 @@ extension Worker {
         from: source, everyByte: phase != .serving)
       guard isPartOfClosing || endSending(to: source.other, connection) else { return false }
       if source == .client { unload(connection) }
-      connection.pointee.relay.record(.done, of: step, from: source, rules)
+      connection.pointee.relay.record(.done, of: step, from: source, rules, &turn)
       return false
     case .stash, .borrowPipe, .returnPipe, .discard:
       arrange(step, source, connection)
@@ -110,20 +152,20 @@ extension Worker {
   ) -> Bool {
     switch result {
     case .moved(let count):
-      connection.pointee.relay.record(.moved(count), of: step, from: source, rules)
+      connection.pointee.relay.record(.moved(count), of: step, from: source, rules, &turn)
       // The next read may begin with an urgent byte.
       if case .receive(count) = step, source == .upstream { setUpUpstream(connection) }
       if failing != source { countMoved(count, from: source, connection) }
       if case .sendStash = step { freeEmptyStash(source, connection) }
       return true
     case .ended:
-      connection.pointee.relay.record(.ended, of: step, from: source, rules)
+      connection.pointee.relay.record(.ended, of: step, from: source, rules, &turn)
     case .wouldBlock:
-      connection.pointee.relay.record(.wouldBlock, of: step, from: source, rules)
+      connection.pointee.relay.record(.wouldBlock, of: step, from: source, rules, &turn)
     case .failed(let error):
       if case .fillPipe = step, error.meansNoSplice {
         rules.transfer = .copy
-        connection.pointee.relay.record(.ended, of: step, from: source, rules)
+        connection.pointee.relay.record(.ended, of: step, from: source, rules, &turn)
       } else {
         connection.pointee.relay.fail(failing, EndFailure(error))
       }
@@ -158,42 +200,37 @@ extension Worker {
     switch end {
     case .client: return connection.pointee.client.send(bytes, count: count)
     case .upstream:
-      if connection.pointee.upstreamSending != .atOnce { followSending(connection) }
+      if !connection.pointee.sendsUpstreamAtOnce { prepareSending(connection) }
       return connection.pointee.upstream.send(bytes, count: count)
     }
   }
 
-  private func followSending(_ connection: UnsafeMutablePointer<Connection>) {
-    if connection.pointee.upstreamSending == .untried {
-      connection.pointee.upstreamSending = .tried
-    } else {
-      connection.pointee.upstream.sendAtOnce()
-      connection.pointee.upstreamSending = .atOnce
-    }
+  private func prepareSending(_ connection: UnsafeMutablePointer<Connection>) {
+    guard connection.pointee.relay.toUpstreamBytes > 0 else { return }
+    connection.pointee.upstream.sendAtOnce()
+    connection.pointee.sendsUpstreamAtOnce = true
   }
 
   private func fill(
     from end: End, _ connection: UnsafeMutablePointer<Connection>, _ limit: Int
   ) -> Transfer {
-    switch end {
-    case .client:
-      connection.pointee.toUpstream.pipe.fill(from: connection.pointee.client, limit: limit)
-    case .upstream:
-      connection.pointee.toClient.pipe.fill(from: connection.pointee.upstream, limit: limit)
+    let aside = connection.pointee.aside!
+    return switch end {
+    case .client: aside.toUpstream.pipe.fill(from: connection.pointee.client, limit: limit)
+    case .upstream: aside.toClient.pipe.fill(from: connection.pointee.upstream, limit: limit)
     }
   }
 
   private func drain(
     to end: End, _ connection: UnsafeMutablePointer<Connection>, _ count: Int
   ) -> Transfer {
+    let aside = connection.pointee.aside!
     switch end {
     case .client:
-      return connection.pointee.toClient.pipe.drain(
-        into: connection.pointee.client, count: count)
+      return aside.toClient.pipe.drain(into: connection.pointee.client, count: count)
     case .upstream:
-      if connection.pointee.upstreamSending != .atOnce { followSending(connection) }
-      return connection.pointee.toUpstream.pipe.drain(
-        into: connection.pointee.upstream, count: count)
+      if !connection.pointee.sendsUpstreamAtOnce { prepareSending(connection) }
+      return aside.toUpstream.pipe.drain(into: connection.pointee.upstream, count: count)
     }
   }
 
@@ -212,25 +249,14 @@ extension Worker {
 
   // MARK: Where bytes lie
 
-  @inline(__always)
-  private func withLane<Result>(
-    _ source: End, _ connection: UnsafeMutablePointer<Connection>,
-    _ body: (inout Lane) -> Result
-  ) -> Result {
-    switch source {
-    case .client: body(&connection.pointee.toUpstream)
-    case .upstream: body(&connection.pointee.toClient)
-    }
-  }
-
   private func arrange(
     _ step: Flow.Step, _ source: End, _ connection: UnsafeMutablePointer<Connection>
   ) {
     if step == .borrowPipe && source == .upstream { setUpUpstream(connection) }
-    guard let outcome = withLane(source, connection, { arrange(step, &$0) }) else {
+    guard let outcome = connection.pointee.withLane(source, { arrange(step, &$0) }) else {
       return connection.pointee.relay.abort(.error)
     }
-    connection.pointee.relay.record(outcome, of: step, from: source, rules)
+    connection.pointee.relay.record(outcome, of: step, from: source, rules, &turn)
   }
 
   /// Nil when there is no memory.
@@ -260,7 +286,7 @@ extension Worker {
 
   private func freeEmptyStash(_ source: End, _ connection: UnsafeMutablePointer<Connection>) {
     guard !connection.pointee.relay.holdsStash(from: source) else { return }
-    withLane(source, connection) { $0.freeStash() }
+    connection.pointee.withLane(source) { $0.freeStash() }
   }
 }
 

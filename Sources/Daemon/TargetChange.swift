@@ -19,8 +19,7 @@ extension Worker {
       let connection = table.pointer(slot)
       guard connection.pointee.phase == .relaying, !connection.pointee.isRetired,
         let cell = names.cell(ofForward: Int(connection.pointee.forward)),
-        let lasting = retired[cell], let endpoint = connection.pointee.upstreamEndpoint,
-        !lasting.contains(endpoint.address)
+        let lasting = retired[cell], !lasting.contains(connection.pointee.upstreamAddress)
       else { continue }
       retire(slot, connection)
     }
@@ -44,8 +43,8 @@ extension Worker {
     case .drain: armTimer(slot, connection)
     case .reset:
       let delay = Int64(unguessableBits()) % Self.jitterMilliseconds
-      connection.pointee.patienceEnds = min(
-        connection.pointee.patienceEnds, now + .milliseconds(delay))
+      let end = now + .milliseconds(delay)
+      connection.pointee.withAside { $0.patienceEnds = min($0.patienceEnds, end) }
       armTimer(slot, connection)
     }
   }

@@ -25,6 +25,8 @@ final class Worker {
   var line: LogLine
   var phase = Phase.serving
   var accepting = Accepting()
+  /// Of the connection whose turn it is.
+  var turn = Relay.Turn(FlowRules())
 
   // The queue of connections with something to do.
   private var firstQueued: UInt32 = 0
@@ -105,10 +107,9 @@ final class Worker {
       if readiness.isUrgent || readiness.hasError, end == .upstream { setUpUpstream(connection) }
       connection.pointee.note(readiness, of: end)
     case .accepted, .met, .dialing:
-      // Told once: what is not acted on now must be kept for when the relay begins.
       switch end {
-      case .client: connection.pointee.clientHints.merge(readiness)
-      case .upstream: connection.pointee.upstreamHints.merge(readiness)
+      case .client: connection.pointee.note(readiness, of: .client)
+      case .upstream: connection.pointee.dialing?.hints.merge(readiness)
       }
     }
   }
@@ -181,5 +182,12 @@ final class Worker {
 
   func target(of connection: UnsafeMutablePointer<Connection>) -> Target {
     settings.forwards[Int(connection.pointee.forward)].target
+  }
+
+  /// The end that has been reached; nil before.
+  func upstreamEndpoint(of connection: UnsafeMutablePointer<Connection>) -> Endpoint? {
+    guard connection.pointee.phase == .relaying else { return nil }
+    return Endpoint(
+      address: connection.pointee.upstreamAddress, port: target(of: connection).port)
   }
 }

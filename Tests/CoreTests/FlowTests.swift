@@ -8,9 +8,8 @@ import Testing
   private var buffer: Int { Int(rules.bufferBytes) }
 
   /// A flow whose source has something to read.
-  private func readableFlow(_ rules: FlowRules? = nil) -> Flow {
+  private func readableFlow() -> Flow {
     var flow = Flow()
-    flow.beginTurn(rules ?? self.rules)
     flow.sourceMayRead(toTheEnd: false, isUrgent: false)
     return flow
   }
@@ -20,9 +19,10 @@ import Testing
     _ step: Flow.Step, _ outcome: Flow.Outcome, _ flow: inout Flow,
     _ place: SourceLocation = #_sourceLocation
   ) {
-    let next = flow.next(rules)
+    var left = rules.turnBytes
+    let next = flow.next(rules, left: left)
     #expect(next == step, sourceLocation: place)
-    flow.record(outcome, of: next, rules)
+    flow.record(outcome, of: next, rules, left: &left)
   }
 
   /// As many full reads, each delivered whole.
@@ -37,8 +37,18 @@ import Testing
     var flow = readableFlow()
     expect(.receive(limit: buffer), .moved(128), &flow)
     expect(.send(offset: 0, count: 128), .moved(128), &flow)
-    #expect(flow.next(rules) == .wait)
+    #expect(flow.next(rules, left: 1) == .wait)
     #expect(flow.deliveredBytes == 128)
+  }
+
+  @Test func aMessageMayBePassedOnWithoutSteps() {
+    var flow = readableFlow()
+    #expect(flow.canPass(rules))
+    flow.passed(128)
+    #expect(!flow.canPass(rules) && flow.next(rules, left: 1) == .wait)
+    #expect(flow.isAtRest && flow.deliveredBytes == 128)
+    flow.sourceMayRead(toTheEnd: true, isUrgent: false)
+    #expect(!flow.canPass(rules))
   }
 
   @Test func aShortReadProvesNothingOnceTheEndIsAnnounced() {
@@ -56,10 +66,10 @@ import Testing
     expect(.receive(limit: buffer), .moved(1000), &flow)
     expect(.send(offset: 0, count: 1000), .moved(300), &flow)
     expect(.stash(offset: 300, count: 700), .done, &flow)
-    #expect(flow.next(rules) == .wait)
+    #expect(flow.next(rules, left: 1) == .wait)
     flow.targetMayWrite()
     expect(.sendStash(offset: 0, count: 700), .moved(200), &flow)
-    #expect(flow.next(rules) == .wait)
+    #expect(flow.next(rules, left: 1) == .wait)
     flow.targetMayWrite()
     expect(.sendStash(offset: 200, count: 500), .moved(500), &flow)
     #expect(!flow.holdsStash)
@@ -73,7 +83,7 @@ import Testing
     expect(.fillPipe(limit: Int(rules.pipeBytes)), .moved(100_000), &flow)
     expect(.drainPipe(count: 100_000), .moved(60_000), &flow)
     expect(.drainPipe(count: 40_000), .wouldBlock, &flow)
-    #expect(flow.next(rules) == .wait)
+    #expect(flow.next(rules, left: 1) == .wait)
   }
 
   @Test func twoSmallFillsMakeItSmallAgain() {
@@ -85,7 +95,7 @@ import Testing
       expect(.drainPipe(count: 100), .moved(100), &flow)
     }
     expect(.returnPipe, .done, &flow)
-    #expect(flow.next(rules) == .receive(limit: buffer))
+    #expect(flow.next(rules, left: 1) == .receive(limit: buffer))
   }
 
   @Test func anEmptyPipeIsGivenBackBeforeWaiting() {
@@ -94,7 +104,7 @@ import Testing
     expect(.borrowPipe, .done, &flow)
     expect(.fillPipe(limit: Int(rules.pipeBytes)), .wouldBlock, &flow)
     expect(.returnPipe, .done, &flow)
-    #expect(flow.next(rules) == .wait)
+    #expect(flow.next(rules, left: 1) == .wait)
   }
 
   @Test func aSpliceOfNothingIsNoEndBeforeARecvSaysSo() {
@@ -105,7 +115,7 @@ import Testing
     expect(.returnPipe, .done, &flow)
     expect(.receive(limit: buffer), .moved(5), &flow)
     expect(.send(offset: 0, count: 5), .moved(5), &flow)
-    #expect(flow.next(rules) == .wait)
+    #expect(flow.next(rules, left: 1) == .wait)
   }
 
   @Test func withoutAPipeCopyingGoesOn() {
@@ -113,25 +123,26 @@ import Testing
     fillAndSend(3, &flow)
     expect(.borrowPipe, .refused, &flow)
     fillAndSend(3, &flow)
-    #expect(flow.next(rules) == .borrowPipe)
+    #expect(flow.next(rules, left: 1) == .borrowPipe)
   }
 
   @Test func aFlowThatUsedItsTurnYieldsToOthers() {
-    var small = FlowRules()
-    small.turnBytes = small.bufferBytes
-    var flow = readableFlow(small)
-    expect(.receive(limit: buffer), .moved(buffer), &flow)
-    expect(.send(offset: 0, count: buffer), .moved(buffer), &flow)
-    #expect(flow.next(small) == .yield)
-    flow.beginTurn(small)
-    #expect(flow.next(small) == .receive(limit: buffer))
+    var left = Int32(buffer)
+    var flow = readableFlow()
+    for step in [Flow.Step.receive(limit: buffer), .send(offset: 0, count: buffer)] {
+      #expect(flow.next(rules, left: left) == step)
+      flow.record(.moved(buffer), of: step, rules, left: &left)
+    }
+    #expect(left == 0)
+    #expect(flow.next(rules, left: left) == .yield)
+    #expect(flow.next(rules, left: 1) == .receive(limit: buffer))
   }
 
   @Test func anUrgentMarkEndsSplicing() {
     var flow = readableFlow()
     fillAndSend(3, &flow)
     flow.sourceMayRead(toTheEnd: false, isUrgent: true)
-    #expect(flow.next(rules) == .receive(limit: buffer))
+    #expect(flow.next(rules, left: 1) == .receive(limit: buffer))
   }
 
   @Test func aFailedSourceIsReadToItsEndAndNeverEndsInOrder() {
@@ -140,7 +151,7 @@ import Testing
     expect(.receive(limit: buffer), .moved(10), &flow)
     expect(.send(offset: 0, count: 10), .moved(10), &flow)
     expect(.receive(limit: buffer), .ended, &flow)
-    #expect(flow.next(rules) == .wait)
+    #expect(flow.next(rules, left: 1) == .wait)
     #expect(flow.isReleased)
     #expect(flow.progress == .broken)
   }

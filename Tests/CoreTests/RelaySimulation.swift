@@ -23,6 +23,7 @@ struct RelaySimulation {
   private let mutant: Mutant?
   private let rules: FlowRules
   private var relay = Relay()
+  private var turn = Relay.Turn(FlowRules())
   private var client: SimulatedSocket
   private var upstream: SimulatedSocket
   /// The sources whose direction has a pipe.
@@ -32,6 +33,8 @@ struct RelaySimulation {
   private var believesEnd = false
   private var hasTimer = false
   private var endsByClosing = false
+  /// Whose bytes lie in the worker's buffer, and how many.
+  private var buffered: (source: End, count: Int)?
 
   init(seed: UInt64, transfer: Settings.TransferPolicy, mutant: Mutant? = nil) {
     var random = SeededGenerator(seed: seed)
@@ -64,7 +67,7 @@ struct RelaySimulation {
     for _ in 0..<100_000 {
       if chance(3) { worldMoves() }
       tellEdges()
-      if try turn() { return }
+      if try takeTurn() { return }
       if !worldCanMove && !hasEdges && !hasTimer {
         throw SimulationFailure(text: "stalled: \(state)")
       }
@@ -74,11 +77,12 @@ struct RelaySimulation {
   }
 
   /// True when the connection is closed.
-  private mutating func turn() throws -> Bool {
-    relay.beginTurn(rules)
+  private mutating func takeTurn() throws -> Bool {
+    turn = Relay.Turn(rules)
     hasTimer = false
+    for end in [End.client, .upstream] { try passMessage(from: end) }
     for _ in 0..<10_000 {
-      let next = relay.next(rules, everyByte: false)
+      let next = relay.next(rules, turn, everyByte: false)
       if endsByClosing, next != .close(resetClient: false, resetUpstream: false) {
         throw SimulationFailure(text: "an end is held back: \(state)")
       }
@@ -87,6 +91,7 @@ struct RelaySimulation {
       case .takeError(let end):
         let hasError = self[end].resetArrived && !self[end].errorTaken
         self[end].errorTaken = self[end].errorTaken || hasError
+        if hasError { dropWhatIsFor(end) }
         relay.recordError(of: end, hasError ? .reset : nil)
       case .checkDelivery(let end):
         relay.recordDelivery(to: end, isComplete: self[end].unacknowledged == 0)
@@ -104,12 +109,30 @@ struct RelaySimulation {
     throw SimulationFailure(text: "spins: \(state)")
   }
 
+  /// As the daemon has it: one buffer for both directions.
+  private mutating func passMessage(from source: End) throws {
+    guard relay.canPass(from: source, rules) else { return }
+    let limit = Int(rules.bufferBytes)
+    let received = try receive(limit, from: source)
+    guard case .moved(let count) = received, count < limit else {
+      return report(received, .receive(limit: limit), source, failing: source)
+    }
+    let sent = self[source.other].send(count)
+    if sent == .moved(count) {
+      buffered = nil
+      return relay.passed(count, from: source)
+    }
+    report(received, .receive(limit: limit), source, failing: source)
+    report(sent, .send(offset: 0, count: count), source, failing: source.other)
+  }
+
   private mutating func perform(_ step: Flow.Step, from source: End) throws {
     switch step {
     case .receive(let limit):
       let isBelieved = believesEnd
       believesEnd = false
-      report(isBelieved ? .ended : self[source].receive(limit), step, source, failing: source)
+      let result = isBelieved ? .ended : try receive(limit, from: source)
+      report(result, step, source, failing: source)
     case .fillPipe(let limit):
       let result = self[source].fill(
         limit, slots: max(0, Self.slots - leftInPipe), urgentReadsNothing: chance(2))
@@ -120,28 +143,45 @@ struct RelaySimulation {
     case .endSending:
       if relay.endsByClosing(from: source, everyByte: false) {
         endsByClosing = true
-        relay.record(.done, of: step, from: source, rules)
+        relay.record(.done, of: step, from: source, rules, &turn)
       } else if self[source.other].resetArrived {
+        dropWhatIsFor(source.other)
         relay.fail(source.other, .reset)
       } else {
         self[source.other].finSent = true
-        relay.record(.done, of: step, from: source, rules)
+        relay.record(.done, of: step, from: source, rules, &turn)
       }
     case .borrowPipe:
       let isRefused = chance(5)
       if !isRefused { lent.append(source) }
-      relay.record(isRefused ? .refused : .done, of: step, from: source, rules)
+      relay.record(isRefused ? .refused : .done, of: step, from: source, rules, &turn)
     case .returnPipe, .discard:
       lent.removeAll { $0 == source }
-      relay.record(.done, of: step, from: source, rules)
-    case .stash: relay.record(.done, of: step, from: source, rules)
+      if step == .discard && buffered?.source == source { buffered = nil }
+      relay.record(.done, of: step, from: source, rules, &turn)
+    case .stash:
+      buffered = nil
+      relay.record(.done, of: step, from: source, rules, &turn)
     case .wait, .yield: throw SimulationFailure(text: "not a step to perform")
     }
+  }
+
+  private mutating func receive(_ limit: Int, from source: End) throws -> SimulatedResult {
+    if buffered != nil { throw SimulationFailure(text: "the buffer is overwritten: \(state)") }
+    let result = self[source].receive(limit)
+    if case .moved(let count) = result { buffered = (source, count) }
+    return result
+  }
+
+  /// Nobody will read it: the buffer may be used again before it is told to be discarded.
+  private mutating func dropWhatIsFor(_ end: End) {
+    if buffered?.source == end.other { buffered = nil }
   }
 
   private mutating func deliver(_ count: Int, _ step: Flow.Step, _ source: End) {
     var result = self[source.other].send(count)
     if mutant == .dropsTheRestOfAShortSend, case .moved = result { result = .moved(count) }
+    if case .moved(count) = result, case .send = step { buffered = nil }
     report(result, step, source, failing: source.other)
   }
 
@@ -161,13 +201,14 @@ struct RelaySimulation {
     _ result: SimulatedResult, _ step: Flow.Step, _ source: End, failing: End
   ) {
     switch result {
-    case .moved(let count): relay.record(.moved(count), of: step, from: source, rules)
-    case .ended: relay.record(.ended, of: step, from: source, rules)
-    case .wouldBlock: relay.record(.wouldBlock, of: step, from: source, rules)
+    case .moved(let count): relay.record(.moved(count), of: step, from: source, rules, &turn)
+    case .ended: relay.record(.ended, of: step, from: source, rules, &turn)
+    case .wouldBlock: relay.record(.wouldBlock, of: step, from: source, rules, &turn)
     case .failed:
       if mutant == .endsInOrderAfterAReset, failing == source, case .receive = step {
-        relay.record(.ended, of: step, from: source, rules)
+        relay.record(.ended, of: step, from: source, rules, &turn)
       } else {
+        dropWhatIsFor(failing)
         relay.fail(failing, .reset)
       }
     }

@@ -20,11 +20,11 @@ import Testing
   /// The negative control: each mistake is found by some seed.
   @Test(arguments: Mutant.allCases)
   func aDriverWithAMistakeIsFoundOut(mutant: Mutant) {
-    let failing = (0..<Self.seedsPerRun).filter { seed in
+    let isFound = (UInt64(0)..<5_000).contains { seed in
       var simulation = RelaySimulation(seed: seed, transfer: .automatic, mutant: mutant)
       do { try simulation.run() } catch { return true }
       return false
     }
-    #expect(!failing.isEmpty)
+    #expect(isFound)
   }
 }
