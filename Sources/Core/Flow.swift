@@ -1,26 +1,6 @@
 // One direction of a connection: what to do next with its bytes. Hands out steps and records what
 // came of them; makes no call. Where the bytes lie (buffer, stash, pipe) the performer knows.
 
-/// The constants a flow decides by.
-public struct FlowRules: Sendable {
-  /// One read of the copying way: the size of a worker's buffer. Above the 16 KiB in which
-  /// databases send rows and small enough to stay in the processor's nearest caches.
-  public var bufferBytes: Int32 = 32 * 1024
-  /// One fill of a pipe: its capacity.
-  public var pipeBytes: Int32 = 256 * 1024
-  /// What one direction may move before the others have their turn.
-  public var turnBytes: Int32 = 1024 * 1024
-  /// Full reads in a row that make a flow bulk, as HAProxy has it.
-  public var promoteAfter: UInt8 = 3
-  /// Fills in a row below `smallFillBytes` that make it small again.
-  public var demoteAfter: UInt8 = 2
-  /// Below this a copy is cheaper than lending a pipe.
-  public var smallFillBytes: Int32 = 16 * 1024
-  public var transfer = Settings.TransferPolicy.automatic
-
-  public init() {}
-}
-
 /// The state of one direction.
 public struct Flow: Sendable {
   public enum Step: Equatable, Sendable {
@@ -163,7 +143,7 @@ public struct Flow: Sendable {
       return isReady ? .yield : .wait
     }
     if wantsPipe(rules) {
-      return hold == .pipe ? .fillPipe(limit: Int(rules.pipeBytes)) : .borrowPipe
+      return hold == .pipe ? .fillPipe(limit: Int(rules.fillBytes)) : .borrowPipe
     }
     return hold == .pipe ? .returnPipe : .receive(limit: Int(rules.bufferBytes))
   }

@@ -197,7 +197,7 @@ final class Operations {
     report.maxConnections = shared.limits.connections
     report.openConnections = shared.open.load(ordering: .relaxed)
     report.pipes = shared.doors.reduce(0) { $0 + $1.pipes.load(ordering: .relaxed) }
-    report.maxPipes = shared.limits.pipesPerWorker * shared.limits.workers
+    report.maxPipes = shared.limits.pipes.count * shared.limits.workers
     report.names = names()
     for (index, forward) in shared.settings.forwards.enumerated() {
       let listen = Endpoint(

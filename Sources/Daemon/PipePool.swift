@@ -1,5 +1,6 @@
 // The pipes of one worker, lent while bytes are in flight. Never makes more than its share of the
 // quota, and never keeps one that is not empty.
+import Core
 import Linux
 import Synchronization
 
@@ -13,15 +14,13 @@ struct PipePool: ~Copyable {
   private let door: WorkerDoor
   /// Whether a pipe was lent since `trim` was last asked.
   private var wasUsed = false
-  private let limit: Int
-  private let capacity: Int32
+  private let share: PipeShare
 
-  /// At most `limit` pipes of `capacity` bytes, each made when it is first needed.
-  init(limit: Int, capacity: Int32, door: WorkerDoor) {
+  /// No more pipes than `share`, each made when it is first needed.
+  init(share: PipeShare, door: WorkerDoor) {
     self.door = door
-    self.limit = limit
-    self.capacity = capacity
-    free = .allocate(capacity: limit)
+    self.share = share
+    free = .allocate(capacity: share.count)
   }
 
   deinit {
@@ -36,9 +35,11 @@ struct PipePool: ~Copyable {
       freeCount -= 1
       return (free + freeCount).move()
     }
-    guard made < limit else { return .none }
+    guard made < share.count else { return .none }
     do throws(Errno) {
-      let pipe = try Pipe.ofCapacity(capacity)
+      let pipe = try Pipe.ofCapacity(
+        made < share.large ? PipeShare.largeBytes : PipeShare.smallBytes,
+        atLeast: PipeShare.smallBytes)
       made += 1
       return pipe
     } catch {

@@ -48,7 +48,7 @@ private func serve() -> Int32 {
   do throws(Errno) {
     let limits = Limits(
       settings: settings, descriptors: try raiseDescriptorLimit(), cpus: usableCPUCount(),
-      pipeQuotaPages: pipeQuotaPages(), pipeBytes: Int(FlowRules().pipeBytes))
+      pipeQuotaPages: pipeQuotaPages())
     let log = LogRing()
     let shared = try Shared(settings: settings, limits: limits, supervisorLog: log)
     let supervisor = try Supervisor(shared: shared, log: log)

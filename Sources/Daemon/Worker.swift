@@ -42,8 +42,7 @@ final class Worker {
     peerTimes = PeerTimes(peerTimeout: settings.peerTimeout)
     rules.transfer = settings.transfer
     buffer = .allocate(byteCount: Int(rules.bufferBytes), alignment: 4096)
-    pipes = PipePool(
-      limit: shared.limits.pipesPerWorker, capacity: rules.pipeBytes, door: door)
+    pipes = PipePool(share: shared.limits.pipes, door: door)
     line = LogLine(format: settings.logFormat)
     names = Names(worker: index, board: shared.names, forwards: settings.forwards)
   }

@@ -14,14 +14,16 @@ import CLinux
   /// Owns nothing: the place for a pipe that is not lent.
   @inlinable public static var none: Pipe { Pipe(output: -1, input: -1) }
 
-  /// A pipe of at least `bytes`.
+  /// A pipe of `bytes` if it may be (pipe-max-size, proc(5)), and of `least` otherwise.
   /// - Throws: EMFILE, ENFILE; EPERM when the user's quota of pipe pages is used up (pipe(7),
   ///   pipe-user-pages-soft), also when the kernel says so only by the pipe's small size.
-  public static func ofCapacity(_ bytes: Int32) throws(Errno) -> Pipe {
+  public static func ofCapacity(_ bytes: Int32, atLeast least: Int32) throws(Errno) -> Pipe {
     var (output, input) = (Int32(-1), Int32(-1))
     try checked(linux_pipe(&output, &input))
     let pipe = Pipe(output: output, input: input)
-    if linux_pipe_capacity(output) < bytes, linux_set_pipe_capacity(output, bytes) < bytes {
+    if linux_pipe_capacity(output) < bytes, linux_set_pipe_capacity(output, bytes) < bytes,
+      linux_set_pipe_capacity(output, least) < least
+    {
       throw Errno.notPermitted
     }
     return pipe

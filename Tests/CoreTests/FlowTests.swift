@@ -76,11 +76,11 @@ import Testing
     #expect(flow.deliveredBytes == 1000)
   }
 
-  @Test func threeFullReadsMakeAFlowBulk() {
+  @Test func fullReadsInARowMakeAFlowBulk() {
     var flow = readableFlow()
-    fillAndSend(3, &flow)
+    fillAndSend(Int(rules.promoteAfter), &flow)
     expect(.borrowPipe, .done, &flow)
-    expect(.fillPipe(limit: Int(rules.pipeBytes)), .moved(100_000), &flow)
+    expect(.fillPipe(limit: Int(rules.fillBytes)), .moved(100_000), &flow)
     expect(.drainPipe(count: 100_000), .moved(60_000), &flow)
     expect(.drainPipe(count: 40_000), .wouldBlock, &flow)
     #expect(flow.next(rules, left: 1) == .wait)
@@ -88,10 +88,10 @@ import Testing
 
   @Test func twoSmallFillsMakeItSmallAgain() {
     var flow = readableFlow()
-    fillAndSend(3, &flow)
+    fillAndSend(Int(rules.promoteAfter), &flow)
     expect(.borrowPipe, .done, &flow)
     for _ in 0..<2 {
-      expect(.fillPipe(limit: Int(rules.pipeBytes)), .moved(100), &flow)
+      expect(.fillPipe(limit: Int(rules.fillBytes)), .moved(100), &flow)
       expect(.drainPipe(count: 100), .moved(100), &flow)
     }
     expect(.returnPipe, .done, &flow)
@@ -100,18 +100,18 @@ import Testing
 
   @Test func anEmptyPipeIsGivenBackBeforeWaiting() {
     var flow = readableFlow()
-    fillAndSend(3, &flow)
+    fillAndSend(Int(rules.promoteAfter), &flow)
     expect(.borrowPipe, .done, &flow)
-    expect(.fillPipe(limit: Int(rules.pipeBytes)), .wouldBlock, &flow)
+    expect(.fillPipe(limit: Int(rules.fillBytes)), .wouldBlock, &flow)
     expect(.returnPipe, .done, &flow)
     #expect(flow.next(rules, left: 1) == .wait)
   }
 
   @Test func aSpliceOfNothingIsNoEndBeforeARecvSaysSo() {
     var flow = readableFlow()
-    fillAndSend(3, &flow)
+    fillAndSend(Int(rules.promoteAfter), &flow)
     expect(.borrowPipe, .done, &flow)
-    expect(.fillPipe(limit: Int(rules.pipeBytes)), .ended, &flow)
+    expect(.fillPipe(limit: Int(rules.fillBytes)), .ended, &flow)
     expect(.returnPipe, .done, &flow)
     expect(.receive(limit: buffer), .moved(5), &flow)
     expect(.send(offset: 0, count: 5), .moved(5), &flow)
@@ -120,9 +120,9 @@ import Testing
 
   @Test func withoutAPipeCopyingGoesOn() {
     var flow = readableFlow()
-    fillAndSend(3, &flow)
+    fillAndSend(Int(rules.promoteAfter), &flow)
     expect(.borrowPipe, .refused, &flow)
-    fillAndSend(3, &flow)
+    fillAndSend(Int(rules.promoteAfter), &flow)
     #expect(flow.next(rules, left: 1) == .borrowPipe)
   }
 
@@ -140,7 +140,7 @@ import Testing
 
   @Test func anUrgentMarkEndsSplicing() {
     var flow = readableFlow()
-    fillAndSend(3, &flow)
+    fillAndSend(Int(rules.promoteAfter), &flow)
     flow.sourceMayRead(toTheEnd: false, isUrgent: true)
     #expect(flow.next(rules, left: 1) == .receive(limit: buffer))
   }

@@ -10,27 +10,39 @@ import Testing
     var settings = Settings()
     change(&settings)
     return Limits(
-      settings: settings, descriptors: descriptors, cpus: cpus, pipeQuotaPages: quota,
-      pipeBytes: 256 * 1024)
+      settings: settings, descriptors: descriptors, cpus: cpus, pipeQuotaPages: quota)
   }
 
   @Test(arguments: [3, 64, 256, 1024, 4096, 20_000, 65_535, 1_048_576], [1, 2, 16, 64])
   func everythingTogetherFitsTheDescriptorLimit(descriptors: Int, cpus: Int) {
     let limits = limits(descriptors, cpus: cpus)
     #expect(limits.connections >= 1)
-    #expect(limits.pipesPerWorker >= 1)
+    #expect(limits.pipes.count >= 1)
     guard descriptors >= 1024 else { return }
-    let used = 2 * limits.connections + 2 * limits.pipesPerWorker * limits.workers
+    let used = 2 * limits.connections + 2 * limits.pipes.count * limits.workers
     #expect(used + 32 + 2 * limits.workers <= descriptors)
   }
 
-  @Test func pipesStayWithinHalfOfTheQuota() {
-    let limits = limits(65_535)
-    #expect(limits.pipesPerWorker * limits.workers * 64 <= 16_384 / 2)
+  @Test(arguments: [256, 1024, 4096, 16_384, 100_000], [1, 2, 16])
+  func pipesStayWithinHalfOfTheQuota(quota: Int, workers: Int) {
+    let pipes = limits(65_535, cpus: workers, quota: quota).pipes
+    // One small pipe is always tried.
+    let pages = (pipes.large * 256 + pipes.small * 64) * workers
+    #expect(pages <= quota / 2 || pipes.large == 0 && pipes.small == 1)
+  }
+
+  @Test func theUsualQuotaHasLargeAndSmallPipes() {
+    let pipes = limits(65_535).pipes
+    #expect(pipes.large == 4 && pipes.small == 48)
+  }
+
+  @Test func aSmallQuotaHasSmallPipesAlone() {
+    let pipes = limits(65_535, quota: 1024).pipes
+    #expect(pipes.large == 0 && pipes.small == 4)
   }
 
   @Test func noQuotaIsNotNoPipes() {
-    #expect(limits(65_535, quota: 0).pipesPerWorker == Limits.maxPipesPerWorker)
+    #expect(limits(65_535, quota: 0).pipes.count == PipeShare.atMost)
   }
 
   @Test func whatIsAskedForHoldsUnlessTheDescriptorsDoNot() {

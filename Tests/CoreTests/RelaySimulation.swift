@@ -42,7 +42,7 @@ struct RelaySimulation {
     var rules = FlowRules()
     rules.transfer = transfer
     rules.bufferBytes = 64
-    rules.pipeBytes = 512
+    rules.fillBytes = 512
     rules.turnBytes = 1024
     rules.smallFillBytes = 32
     self.rules = rules

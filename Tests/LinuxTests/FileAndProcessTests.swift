@@ -83,7 +83,7 @@ func threadSleeps(named name: String) -> Bool {
   }
 
   @Test func writingWaitsForALateReader() throws {
-    let pipe = try Pipe.ofCapacity(65_536)
+    let pipe = try Pipe.ofCapacity(65_536, atLeast: 65_536)
     let (output, input) = (pipe.output.number, pipe.input.number)
     let ahead = try fillWithZeros(input)
     let bytes = testBytes(200_000)

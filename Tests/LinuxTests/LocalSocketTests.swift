@@ -117,7 +117,7 @@ private func accepted(from listener: borrowing Socket) throws -> Socket {
 
 @Suite struct TerminalSizeTests {
   @Test func whatIsNoTerminalHasNoSize() throws {
-    let pipe = try Pipe.ofCapacity(4096)
+    let pipe = try Pipe.ofCapacity(4096, atLeast: 4096)
     #expect(terminalSize(of: pipe.output.number) == nil)
     #expect(terminalSize(of: -1) == nil)
   }

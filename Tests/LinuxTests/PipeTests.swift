@@ -30,14 +30,18 @@ private func giveUpPipePrivileges() -> Bool {
 private final class Finding: @unchecked Sendable {
   var dropped = false
   var error: Errno?
+  var size: Int32?
+}
+
+extension Pipe {
+  fileprivate var size: Int32 { fcntl(output.number, getPipeSize) }
 }
 
 @Suite(.timeLimit(.minutes(6))) struct PipeTests {
   @Test(arguments: [65_536, 262_144] as [Int32])
   func aPipeHasAtLeastTheSizeAskedFor(bytes: Int32) throws {
-    let pipe = try Pipe.ofCapacity(bytes)
-    let size = fcntl(pipe.output.number, getPipeSize)
-    #expect(size >= bytes)
+    let pipe = try Pipe.ofCapacity(bytes, atLeast: bytes)
+    #expect(pipe.size >= bytes)
     for number in [pipe.output.number, pipe.input.number] {
       #expect(fcntl(number, F_GETFL) & O_NONBLOCK != 0)
       #expect(fcntl(number, F_GETFD) & FD_CLOEXEC != 0)
@@ -50,16 +54,20 @@ private final class Finding: @unchecked Sendable {
     let finding = Finding()
     let thread = try Background(name: "pipe-limit") {
       finding.dropped = giveUpPipePrivileges()
-      finding.error = failure { () throws(Errno) in _ = try Pipe.ofCapacity(limit * 2) }
+      finding.error = failure { () throws(Errno) in
+        _ = try Pipe.ofCapacity(limit * 2, atLeast: limit * 2)
+      }
+      finding.size = try? Pipe.ofCapacity(limit * 2, atLeast: 262_144).size
     }
     try thread.wait()
     #expect(finding.dropped && finding.error == .notPermitted)
+    #expect(finding.size == 262_144)
   }
 
   @Test func bytesGoThroughAPipeUnchanged() throws {
     let source = try Connection()
     let target = try Connection()
-    let pipe = try Pipe.ofCapacity(65_536)
+    let pipe = try Pipe.ofCapacity(65_536, atLeast: 65_536)
     let bytes = testBytes(5_000)
     _ = source.near.send(bytes)
     try forward(5_000, from: source.far, through: pipe, into: target.near)
@@ -69,7 +77,7 @@ private final class Finding: @unchecked Sendable {
 
   @Test func nothingToMoveIsNotTheEnd() throws {
     let connection = try Connection()
-    let pipe = try Pipe.ofCapacity(65_536)
+    let pipe = try Pipe.ofCapacity(65_536, atLeast: 65_536)
     let filled = pipe.fill(from: connection.far, limit: 65_536)
     let drained = pipe.drain(into: connection.far, count: 1)
     #expect(filled == .wouldBlock && drained == .wouldBlock)
@@ -77,7 +85,7 @@ private final class Finding: @unchecked Sendable {
 
   @Test func theEndOfTheStreamComesAfterItsLastByte() throws {
     let connection = try Connection()
-    let pipe = try Pipe.ofCapacity(65_536)
+    let pipe = try Pipe.ofCapacity(65_536, atLeast: 65_536)
     _ = connection.near.send([1])
     try connection.near.endSending()
     try waitReadable(connection.far.number)
@@ -92,7 +100,7 @@ private final class Finding: @unchecked Sendable {
 
   @Test func aResetIsMetByFilling() throws {
     let connection = try Connection()
-    let pipe = try Pipe.ofCapacity(65_536)
+    let pipe = try Pipe.ofCapacity(65_536, atLeast: 65_536)
     connection.near.resetOnClose()
     close(connection.near)
     try waitReadable(connection.far.number)
@@ -103,7 +111,7 @@ private final class Finding: @unchecked Sendable {
   @Test func aResetIsMetByDraining() throws {
     let source = try Connection()
     let target = try Connection()
-    let pipe = try Pipe.ofCapacity(65_536)
+    let pipe = try Pipe.ofCapacity(65_536, atLeast: 65_536)
     _ = source.near.send([1, 2, 3])
     try waitReadable(source.far.number)
     let filled = pipe.fill(from: source.far, limit: 3)
@@ -118,7 +126,7 @@ private final class Finding: @unchecked Sendable {
   @Test func aPipeFullOfSlotsIsNotAnEmptySocket() throws {
     let source = try Connection()
     let target = try Connection()
-    let pipe = try Pipe.ofCapacity(65_536)
+    let pipe = try Pipe.ofCapacity(65_536, atLeast: 65_536)
     let slots = Int(fcntl(pipe.output.number, getPipeSize) / pageBytes)
     // One byte takes a whole slot when it comes alone.
     for index in 0..<slots {
@@ -145,7 +153,7 @@ private final class Finding: @unchecked Sendable {
   @Test func manySmallSegmentsComeThroughInOrder() throws {
     let source = try Connection()
     let target = try Connection()
-    let pipe = try Pipe.ofCapacity(65_536)
+    let pipe = try Pipe.ofCapacity(65_536, atLeast: 65_536)
     let bytes = testBytes(2_000)
     for byte in bytes { _ = source.near.send([byte]) }
     try forward(2_000, from: source.far, through: pipe, into: target.near)
@@ -156,7 +164,7 @@ private final class Finding: @unchecked Sendable {
   @Test func aTargetThatIsFullKeepsTheBytesInThePipe() throws {
     let source = try Connection()
     let target = try Connection()
-    let pipe = try Pipe.ofCapacity(65_536)
+    let pipe = try Pipe.ofCapacity(65_536, atLeast: 65_536)
     _ = source.near.send([1, 2, 3])
     try waitReadable(source.far.number)
     let filled = pipe.fill(from: source.far, limit: 65_536)
