@@ -95,6 +95,7 @@ bench-publish: ## Writes the last whole benchmark into README.md
 	@Tests/Benchmarks/run --publish
 build-load: deps-build
 	$(ordinary) BENCH=1 swift build -c release --product Load --scratch-path .build/bench
+	clang -O2 -Wall -Wextra -Werror -o .build/bench/floor Tests/Benchmarks/Floor/floor.c
 test-bench: deps build-load ## The benchmark's arithmetic, and its load generator
 	PYTHONPATH=Tests/Shared python3 -B -m unittest discover -s Tests/Benchmarks
 

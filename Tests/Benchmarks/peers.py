@@ -13,6 +13,7 @@ CONNECTIONS = 8600  # more than any case opens, and with PIPES within 20,000 des
 PIPES = 1300  # two for each connection of any case that moves bulk
 NEVER = 3600  # seconds: no timeout may end what is measured
 SIDECAR = ".build/sidecar"
+FLOOR = ".build/bench/floor"
 SOCKET_PROXYD = "/lib/systemd/systemd-socket-proxyd"
 STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
 
@@ -125,6 +126,9 @@ PEERS = (
     Peer("sidecar-1", "sidecar, 1 worker", files=(SIDECAR,),
          version_command=(SIDECAR, "--version"), command=(SIDECAR,),
          variables=SIDECAR_VARIABLES + (("WORKERS", "1"),), only=FORWARDING),
+    # No product: what remains to be paid when nothing but the bytes is cared for.
+    Peer("floor", "bare loop in C", files=(FLOOR,), command=(FLOOR, "{port}", "{target}"),
+         only=(*FORWARDING, "calls")),
     haproxy("haproxy", "HAProxy"),
     haproxy("haproxy-splice", "HAProxy, splice", "splice-request", "splice-response"),
     haproxy("haproxy-auto", "HAProxy, splice-auto", "splice-auto", only=FEW),
@@ -145,6 +149,7 @@ PEERS = (
           f"TCP-LISTEN:{{port}},bind=127.0.0.1,reuseaddr,fork,backlog={BACKLOG},nodelay",
           "TCP:127.0.0.1:{target},nodelay")),
 )
-# What the goals compare sidecar with: neither itself nor nothing at all.
-RIVALS = tuple(x.key for x in PEERS if x.key not in ("direct", "sidecar", "sidecar-1"))
+# What the goals compare sidecar with: products, other than itself.
+RIVALS = tuple(
+    x.key for x in PEERS if x.key not in ("direct", "sidecar", "sidecar-1", "floor"))
 NAMES = {x.key: x.name for x in PEERS}
