@@ -95,8 +95,16 @@ bench-publish: ## Writes the last whole benchmark into README.md
 	@Tests/Benchmarks/run --publish
 build-load: deps-build
 	$(ordinary) BENCH=1 swift build -c release --product Load --scratch-path .build/bench
-test-bench: deps build-load ## The benchmark's arithmetic, and its load generator
+test-bench: deps build-load ## The arithmetic of benchmark and comparison, and the load generator
 	PYTHONPATH=Tests/Shared python3 -B -m unittest discover -s Tests/Benchmarks
+	PYTHONPATH=Tests/Shared python3 -B -m unittest discover -s Tests/Comparison
+
+# What others do in the same situations; takes less than 5 minutes.
+.PHONY: compare compare-publish
+compare: build ## Asks sidecar and other forwarders the same questions
+	@.ci/foreground Tests/Comparison/run
+compare-publish: ## Writes the last whole comparison into README.md
+	@Tests/Comparison/run --publish
 
 .PHONY: test-image
 test-image: ## The image, as ECS would run it: builds, tasks, push; wants a Docker engine

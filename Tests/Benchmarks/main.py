@@ -14,6 +14,7 @@ import harness
 import load
 import machine
 import measure
+import pages
 import peers
 import publish
 import report
@@ -195,7 +196,7 @@ def run(defaults, out):
             server.end()
     results.save(f"{out}/results.json")
     for key, svg in charts.all_drawn(results).items():
-        publish.write(f"{out}/charts/{key}.svg", svg)
+        pages.write(f"{out}/charts/{key}.svg", svg)
     print(report.whole(results, goals.judge(results)))
     print(f"in {out}: results.json, charts; it took {made['took'] / 60:.1f} minutes")
 
