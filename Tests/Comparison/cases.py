@@ -34,6 +34,8 @@ class Case:
     runs: dict = dataclasses.field(default_factory=dict)
     notes: tuple = ()
     needs_root: bool = False
+    # It waits more than it works: all peers are asked at the same time.
+    waits: bool = False
 
     def peer(self, key):
         return self.settings.get(key, BY_KEY[key])
@@ -102,7 +104,7 @@ NAMES = {
 
 CASES = (
     Case("half-close", ("half-close is kept, either way",), ends.half_close, {
-        "socat": LONG}, notes=(
+        "socat": LONG}, waits=True, notes=(
         Note("nginx", "`proxy_half_close on`; by default: {}", changed("nginx", (HALF_CLOSE, ""))),
         Note("socat", f"`-t {peers.NEVER}`; by default: {{}}", BY_KEY["socat"]))),
     Case("reset-client", ("a client's reset reaches the target as one",), ends.reset_by_client),
@@ -116,13 +118,13 @@ CASES = (
     Case("drain", ("told to stop, it finishes transfers, takes no new ones, and exits",),
          working.drain, notes=(
              Note("haproxy", "by SIGUSR1; by SIGTERM: {}", BY_KEY["haproxy"], working.drain),
-             Note("nginx", "by SIGQUIT; by SIGTERM: {}", BY_KEY["nginx"], working.drain)),
+             Note("nginx", "by SIGQUIT; by SIGTERM: {}", BY_KEY["nginx"], working.drain),
+             Note("socat", "its children finish them, if they do not end with its container")),
          runs={"haproxy": by_signal(signal.SIGUSR1), "nginx": by_signal(signal.SIGQUIT)}),
     Case("log", ("a log that nobody reads stops nothing",), working.stalled_log, LOGGING, notes=(
         Note("nginx", "`access_log syslog:`; to standard output: {}",
              changed("nginx", (ACCESS, LINES + "  access_log /dev/stdout lines;\n"))),
-        Note("socat", "`-d -d`, without which it logs no connections"),
-        Note("proxyd", "it logs no connections"))),
+        Note("socat", "`-d -d`, without which it logs no connections"))),
     Case("descriptors", (
         "out of descriptors, it serves on without spinning, and recovers",
         "clients beyond the limit wait for a place"), working.descriptors,
@@ -133,7 +135,7 @@ CASES = (
                        Note("haproxy", "it uses pipes with `splice-request`, `splice-response`: {}",
                             BY_KEY["haproxy-splice"]),)),
     Case("names", (f"a name that moves (TTL {naming.TTL} s) is followed within {naming.PROMPT} s",),
-         naming.moved_name, NAMES, needs_root=True, notes=(
+         naming.moved_name, NAMES, needs_root=True, waits=True, notes=(
              Note("haproxy", "`resolvers`, `hold valid 1s`; without: {}", changed(
                  "haproxy", (SERVER, f"  server target {NAMED}\n"))),
              Note("nginx", "`resolver` and a variable in `proxy_pass`; without: {}", changed(

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import harness
 import machine
@@ -42,16 +43,18 @@ def ask(case, peer, run=None):
 
 def answers_to(case, keys):
     """What the peers and the notes' settings came to."""
-    found = {"key": case.key, "titles": list(case.titles), "answers": {}, "notes": []}
-    for key in keys:
-        peer = case.peer(key)
-        found["answers"][key] = {"rounds": ask(case, peer), "settings": described(peer)}
-    for note in case.notes:
-        if note.peer in keys:
-            asked = {} if note.setting is None else {
-                "rounds": ask(case, note.setting, note.run), "settings": described(note.setting)}
-            found["notes"].append({"peer": note.peer, "text": note.text, **asked})
-    return found
+    notes = [x for x in case.notes if x.peer in keys]
+    wanted = [(case.peer(x), None) for x in keys]
+    wanted += [(x.setting, x.run) for x in notes if x.setting]
+    with ThreadPoolExecutor(len(wanted) if case.waits else 1) as pool:
+        asked = iter([
+            {"rounds": rounds, "settings": described(peer)} for (peer, _), rounds in zip(
+                wanted, pool.map(lambda x: ask(case, *x), wanted))])
+    return {
+        "key": case.key, "titles": list(case.titles),
+        "answers": {key: next(asked) for key in keys},
+        "notes": [{"peer": x.peer, "text": x.text, **(next(asked) if x.setting else {})}
+                  for x in notes]}
 
 
 def described(peer):

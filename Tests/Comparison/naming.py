@@ -11,7 +11,7 @@ from scene import PATIENCE, Echo, Scene, asks
 
 NAME = "db.test"
 TTL = 1
-PROMPT, LATEST = 3, 8  # seconds: after twice the TTL and some; what comes later is not waited for
+PROMPT, LATEST = 3, 6  # seconds: after twice the TTL and some; what comes later is not waited for
 ADDRESSES = ("127.0.0.1", "127.0.0.2")
 # The resolv.conf is seen by the forwarder alone.
 BESIDE = 'mount --bind "$0/resolv.conf" /etc/resolv.conf && exec "$@"'

@@ -19,8 +19,9 @@ PROBE_SECONDS = 0.003  # one that was kept from closing for longer was no `nc -z
 DRAINED = 2  # seconds from the last transfer's end to the program's
 LOGGED = 800  # connections: more than anybody's buffers hold lines for
 DESCRIPTORS, FLOOD, HELD = 256, 300, 5
+PACE = 0.002  # seconds: nobody's backlog is too short for it
 WATCHED, SPIN = 1.5, 0.5  # seconds; of one CPU
-PIECES, COLLAPSED = 48, 4
+PIECES, COLLAPSED = 32, 4
 
 
 def probes(peer):
@@ -172,13 +173,13 @@ def _at_the_limit(lives, spins, recovers):
 
 
 def _asking(scene, count):
-    """So many clients at once; some are not connected as long as nobody accepts them."""
+    """So many clients; some are not connected as long as nobody accepts them."""
     clients = []
     for _ in range(count):
         clients.append(socket.socket())
         clients[-1].setblocking(False)
         clients[-1].connect_ex(("127.0.0.1", scene.way.port))
-    time.sleep(0.3)
+        time.sleep(PACE)
     for client in clients:
         with contextlib.suppress(OSError):
             client.send(QUESTION)

@@ -106,7 +106,8 @@ class Forwarder:
         self.listener.setblocking(False)
         script = (f"export LISTEN_PID=$$ LISTEN_FDS=1; exec {shlex.join(command)} "
                   f"3<&{self.listener.fileno()}")
-        return ("sh", "-c", script)
+        # Debian's sh understands descriptors of one digit alone.
+        return ("sh" if self.listener.fileno() < 10 else "bash", "-c", script)
 
     def start(self, output=None):
         """`output` takes what it says, instead of a file."""
