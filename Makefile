@@ -40,8 +40,8 @@ ordinary := env -u STATIC -u SYSROOT -u VERSION -u FUZZ -u BENCH
 build: deps-build ## The static binary .build/sidecar; ARCH=aarch64: .build/sidecar-aarch64
 	@$(if $(sysroot),.ci/sysroot $(ARCH) "$(sysroot)")
 	STATIC=$(ARCH) SYSROOT="$(sysroot)" VERSION="$(VERSION)" swift build -c release \
-	  --product sidecar --scratch-path $(scratch) $(triple) $(smaller)
-	@.ci/check-elf $(ARCH) $(scratch)/release/sidecar
+	  --product sidecar --scratch-path $(scratch) $(triple) $(smaller) -Xlinker -Map=$(scratch)/map
+	@.ci/check-elf $(ARCH) $(scratch)/release/sidecar $(scratch)/map
 	@install -m 755 $(scratch)/release/sidecar $(binary)
 
 # For install, which root may have to call without a compiler at hand.
