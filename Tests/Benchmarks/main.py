@@ -2,7 +2,6 @@
 # Usage: main.py [--quick | --report | --publish]
 import os
 import random
-import signal
 import sys
 import time
 
@@ -209,8 +208,6 @@ def describe(peer, version):
 
 
 def main():
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
     mode = sys.argv[1] if len(sys.argv) > 1 else ""
     if mode == "":
         run(WHOLE, OUT)
@@ -226,10 +223,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
-    finally:
-        harness.end_all()
+    harness.as_program(main)

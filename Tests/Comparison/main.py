@@ -3,7 +3,6 @@
 # Usage: main.py [--publish]
 import json
 import os
-import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -101,8 +100,6 @@ def publish():
 
 
 def main():
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
     mode = sys.argv[1:]
     if mode == []:
         run()
@@ -113,10 +110,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
-    finally:
-        harness.end_all()
+    harness.as_program(main)

@@ -49,6 +49,8 @@ def drain(peer, by=signal.SIGTERM):
         sending = [Background(lambda: send_pieces(down[1], PIECES)),
                    Background(lambda: send_pieces(up[0], PIECES))]
         time.sleep(0.2)
+        if not all(x.is_alive() for x in sending):
+            raise RuntimeError("nothing is under way: buffers took it all")
         os.kill(scene.way.process.pid, by)
         accepts = not peer.is_given_socket and not waits_for(
             lambda: scene.way.has_ended() or not harness.accepts(scene.way.port), DRAINED)
