@@ -34,14 +34,16 @@ endif
 smaller := --experimental-lto-mode full --omit-frame-pointers -debug-info-format none
 
 # The settings of the other builds must not leak into the ordinary one.
-ordinary := env -u STATIC -u SYSROOT -u VERSION -u FUZZ -u BENCH
+ordinary := env -u STATIC -u SYSROOT -u VERSION -u FUZZ -u BENCH -u SANITIZED
+
+static := STATIC=$(ARCH) SYSROOT="$(sysroot)" VERSION="$(VERSION)" swift build -c release \
+  --product sidecar $(triple) $(smaller)
 
 .PHONY: build
 build: deps-build ## The static binary .build/sidecar; ARCH=aarch64: .build/sidecar-aarch64
 	@$(if $(sysroot),.ci/sysroot $(ARCH) "$(sysroot)")
-	STATIC=$(ARCH) SYSROOT="$(sysroot)" VERSION="$(VERSION)" swift build -c release \
-	  --product sidecar --scratch-path $(scratch) $(triple) $(smaller)
-	@.ci/check-elf $(ARCH) $(scratch)/release/sidecar
+	$(static) --scratch-path $(scratch) -Xlinker -Map=$(scratch)/map
+	@.ci/check-elf $(ARCH) $(scratch)/release/sidecar $(scratch)/map
 	@install -m 755 $(scratch)/release/sidecar $(binary)
 
 # For install, which root may have to call without a compiler at hand.
@@ -86,6 +88,15 @@ fuzz test-fuzz: ## Fuzzes what reads bytes from outside for FUZZ_SECONDS: an hou
 	  -dict=Tests/Fuzz/words -max_len=4096 -timeout=10 -detect_leaks=0 -print_final_stats=1 \
 	  $(FUZZ_FLAGS) -artifact_prefix=.build/fuzz-found/ .build/fuzz-corpus Tests/Fuzz/seeds
 
+# Races and wrong use of memory: in Core and Linux, and in the ordinary build's daemon while
+# black-box tests run.
+.PHONY: test-sanitizers test-address test-thread
+test-sanitizers: test-address test-thread ## The tests under Address- and ThreadSanitizer
+test-address test-thread: test-%: deps build
+	$(ordinary) swift build --build-tests
+	$(ordinary) .ci/sanitize $*
+	$(ordinary) .ci/sanitize $* --daemon
+
 # Beside other forwarders; BENCH_ROUNDS, BENCH_CASES and BENCH_PEERS choose. The whole takes less
 # than 25 minutes and wants a machine that does nothing else; the quick one takes a minute or so.
 .PHONY: bench bench-quick bench-publish build-load test-bench
@@ -96,8 +107,16 @@ bench-publish: ## Writes the last whole benchmark into README.md
 build-load: deps-build
 	$(ordinary) BENCH=1 swift build -c release --product Load --scratch-path .build/bench
 	clang -O2 -Wall -Wextra -Werror -o .build/bench/floor Tests/Benchmarks/Floor/floor.c
-test-bench: deps build-load ## The benchmark's arithmetic, and its load generator
+test-bench: deps build-load ## The arithmetic of benchmark and comparison, and the load generator
 	PYTHONPATH=Tests/Shared python3 -B -m unittest discover -s Tests/Benchmarks
+	PYTHONPATH=Tests/Shared python3 -B -m unittest discover -s Tests/Comparison
+
+# What others do in the same situations; takes less than 5 minutes.
+.PHONY: compare compare-publish
+compare: build ## Asks sidecar and other forwarders the same questions
+	@.ci/foreground Tests/Comparison/run
+compare-publish: ## Writes the last whole comparison into README.md
+	@Tests/Comparison/run --publish
 
 .PHONY: test-image
 test-image: ## The image, as ECS would run it: builds, tasks, push; wants a Docker engine

@@ -16,6 +16,9 @@ let muslLibrary = "\(sysroot)/usr/lib/\(architecture)-linux-musl"
 /// Names the release in `--version`; the Makefile passes the tag or commit.
 let version = Context.environment["VERSION"] ?? "development"
 
+/// Set for the sanitizers alone: the black-box tests have none of the program in them.
+let isSanitized = Context.environment["SANITIZED"] != nil
+
 /// Set for the fuzzer alone: its target exists, and Core is instrumented for it (Makefile).
 let isFuzzed = Context.environment["FUZZ"] != nil
 
@@ -88,8 +91,8 @@ if !isStatic {
   package.targets += [
     .testTarget(name: "CoreTests", dependencies: ["Core"]),
     .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
-    .testTarget(name: "BlackBoxTests"),
   ]
+  if !isSanitized { package.targets.append(.testTarget(name: "BlackBoxTests")) }
 }
 
 if isFuzzed {

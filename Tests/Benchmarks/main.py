@@ -2,7 +2,6 @@
 # Usage: main.py [--quick | --report | --publish]
 import os
 import random
-import signal
 import sys
 import time
 
@@ -14,6 +13,7 @@ import harness
 import load
 import machine
 import measure
+import pages
 import peers
 import publish
 import report
@@ -195,7 +195,7 @@ def run(defaults, out):
             server.end()
     results.save(f"{out}/results.json")
     for key, svg in charts.all_drawn(results).items():
-        publish.write(f"{out}/charts/{key}.svg", svg)
+        pages.write(f"{out}/charts/{key}.svg", svg)
     print(report.whole(results, goals.judge(results)))
     print(f"in {out}: results.json, charts; it took {made['took'] / 60:.1f} minutes")
 
@@ -208,8 +208,6 @@ def describe(peer, version):
 
 
 def main():
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
     mode = sys.argv[1] if len(sys.argv) > 1 else ""
     if mode == "":
         run(WHOLE, OUT)
@@ -225,10 +223,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
-    finally:
-        harness.end_all()
+    harness.as_program(main)

@@ -1,32 +1,18 @@
 # Puts a whole run's results into the repository: charts, a page with everything, and the part of
 # README.md between its two marks. No figure gets there in another way.
 import html
-import os
 import textwrap
 
 import charts
 import goals
 import harness
 import report
+from pages import write, write_between
 
-BEGIN, END = "<!-- benchmarks: make bench-publish -->", "<!-- benchmarks end -->"
+MARKS = ("<!-- benchmarks: make bench-publish -->", "<!-- benchmarks end -->")
 FOLDER = "Tests/Benchmarks/results"
 PAGE = f"{FOLDER}/README.md"
 SHOWN = ("bulk-1", "bulk-200", "trips-64", "connects", "idle", "memory")
-
-
-def write(file, text):
-    os.makedirs(os.path.dirname(file), exist_ok=True)
-    with open(file, "w", encoding="utf-8") as out:
-        out.write(text)
-
-
-def between_marks(page, text):
-    """The page with `text` between the marks, which stay."""
-    if page.count(BEGIN) != 1 or page.count(END) != 1:
-        raise SystemExit(f"README.md must have {BEGIN} and {END} once each")
-    head, rest = page.split(BEGIN)
-    return f"{head}{BEGIN}\n\n{text.strip()}\n\n{END}{rest.split(END)[1]}"
 
 
 def goals_as_markdown(rows):
@@ -72,6 +58,5 @@ def publish(results):
     for key, svg in drawn.items():
         write(harness.path(FOLDER, f"{key}.svg"), svg)
     write(harness.path(PAGE), page(results, rows, drawn))
-    readme = harness.path("README.md")
-    write(readme, between_marks(harness.text_of("README.md"), section(results)))
+    write_between(MARKS, section(results))
     print(f"written: README.md, {PAGE} and {len(drawn)} charts beside it")

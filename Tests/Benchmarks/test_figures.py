@@ -15,6 +15,7 @@ import load
 import machine
 import main
 import measure
+import pages
 import peers
 import publish
 import report
@@ -296,12 +297,13 @@ class Pictures(unittest.TestCase):
                 self.assertIn(metric, METRICS)
 
     def test_the_readme_is_changed_between_its_marks_alone(self):
-        page = f"before\n{publish.BEGIN}\nold\n{publish.END}\nafter\n"
-        changed = publish.between_marks(page, "new")
-        self.assertEqual(changed, f"before\n{publish.BEGIN}\n\nnew\n\n{publish.END}\nafter\n")
-        self.assertEqual(publish.between_marks(changed, "new"), changed)
+        begin, end = publish.MARKS
+        page = f"before\n{begin}\nold\n{end}\nafter\n"
+        changed = pages.between_marks(page, publish.MARKS, "new")
+        self.assertEqual(changed, f"before\n{begin}\n\nnew\n\n{end}\nafter\n")
+        self.assertEqual(pages.between_marks(changed, publish.MARKS, "new"), changed)
         with self.assertRaises(SystemExit):
-            publish.between_marks("no marks", "new")
+            pages.between_marks("no marks", publish.MARKS, "new")
 
     def test_the_report_keeps_to_a_terminal_s_columns(self):
         results = self.whole()

@@ -169,5 +169,9 @@ final class Background: @unchecked Sendable {
       }, own.toOpaque())
   }
 
-  func wait() throws { try waitReadable(done.descriptor.number) }
+  /// Once: what the work has written is there for its reader by taking the count.
+  func wait() throws {
+    try waitReadable(done.descriptor.number)
+    done.take()
+  }
 }

@@ -139,3 +139,16 @@ def end_all():
 
 
 atexit.register(end_all)
+
+
+def as_program(main):
+    """Runs it so that however it ends, all that was started ends with it."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    finally:
+        end_all()

@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// Inlined into Swift code, a function would lose its stack protector: Swift's has none to keep.
+#pragma clang attribute push(__attribute__((noinline)), apply_to = function)
+
 // The release as the build named it: a tag, a commit or "development".
 const char *linux_version(void);
 
@@ -152,5 +155,7 @@ int32_t linux_drop_capabilities(void);
 // The version of Landlock; `ports` are those that may still be connected to.
 int32_t linux_restrict_reach(const uint16_t *ports, size_t count);
 int32_t linux_filter_system_calls(const uint64_t *program, size_t count);
+
+#pragma clang attribute pop
 
 #endif

@@ -184,12 +184,13 @@ enum Binary {
     return path
   }
 
-  /// A copy that every user may run, wherever the package lies.
+  /// A copy that every user may run, wherever the package lies. Another program writes it: a child
+  /// that another test starts meanwhile would hold the file open for writing, if this program had
+  /// it so, and what is being written cannot be executed (ETXTBSY).
   static func publicPath() throws -> String {
     let original = try path()
     let copy = "/tmp/sidecar-under-test-\(getpid())-\(UUID().uuidString)"
-    try FileManager.default.copyItem(atPath: original, toPath: copy)
-    chmod(copy, 0o755)
+    try run("install", "-m", "755", original, copy)
     return copy
   }
 

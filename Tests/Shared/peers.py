@@ -1,5 +1,6 @@
-# The forwarders that are measured, each as its own documentation would set it up for this work on
-# this machine: one worker or thread per CPU, no Nagle, no access log, room for all connections.
+# The forwarders that sidecar is compared with, each as its own documentation would set it up for
+# this work on this machine: one worker or thread per CPU, no Nagle, no access log, room for all
+# connections.
 import dataclasses
 import os
 import re
@@ -16,6 +17,8 @@ SIDECAR = ".build/sidecar"
 FLOOR = ".build/bench/floor"
 SOCKET_PROXYD = "/lib/systemd/systemd-socket-proxyd"
 STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
+# What is known only when it is started. The name server's port is for those that ask one.
+PLACES = ("port", "target", "folder", "names")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Peer:
 
     def settings(self, **places):
         """All that decides how it runs, as text; places are by their names unless given."""
-        places = {name: places.get(name, "{" + name + "}") for name in ("port", "target", "folder")}
+        places = {name: places.get(name, "{" + name + "}") for name in PLACES}
         command = tuple(fill(x, places) for x in self.command)
         variables = tuple((name, fill(value, places)) for name, value in self.variables)
         return command, dict(variables), fill(self.configuration, places)
@@ -59,7 +62,7 @@ class Peer:
 
 def fill(text, places):
     """Only the places named: a configuration has braces of its own."""
-    return re.sub(r"\{(port|target|folder)\}", lambda found: str(places[found[1]]), text)
+    return re.sub(rf"\{{({'|'.join(PLACES)})\}}", lambda found: str(places[found[1]]), text)
 
 
 def first_version(lines):

@@ -81,14 +81,15 @@ def sockets_per_poller(process):
 
 
 class Forwarder:
-    """A peer, ready to start; `wrapper` is a program to run it in, for example strace."""
+    """A peer, ready to start; `wrapper` is a program to run it in, for example strace. `places` are
+    those of its settings that only the caller knows."""
 
-    def __init__(self, peer, user, target, wrapper=()):
+    def __init__(self, peer, user, target, wrapper=(), **places):
         self.peer, self.target = peer, target
         self.folder, self.port = harness.folder(), harness.free_port()
         self.process = self.listener = None
         command, variables, configuration = peer.settings(
-            port=self.port, target=target, folder=self.folder)
+            port=self.port, target=target, folder=self.folder, **places)
         with open(f"{self.folder}/configuration", "w", encoding="utf-8") as file:
             file.write(configuration)
         if prefix(user):
@@ -105,12 +106,15 @@ class Forwarder:
         self.listener.setblocking(False)
         script = (f"export LISTEN_PID=$$ LISTEN_FDS=1; exec {shlex.join(command)} "
                   f"3<&{self.listener.fileno()}")
-        return ("sh", "-c", script)
+        # Debian's sh understands descriptors of one digit alone.
+        return ("sh" if self.listener.fileno() < 10 else "bash", "-c", script)
 
-    def start(self):
+    def start(self, output=None):
+        """`output` takes what it says, instead of a file."""
         with open(f"{self.folder}/log", "wb") as log:
+            said = log if output is None else output
             self.process = harness.start(
-                *self.command, stdout=log, stderr=log, env=self.environment, cwd=harness.ROOT,
+                *self.command, stdout=said, stderr=said, env=self.environment, cwd=harness.ROOT,
                 pass_fds=(self.listener.fileno(),) if self.listener else ())
 
     def wait_until_listening(self):
