@@ -190,6 +190,8 @@ def main():
     wrapper, host = (), "moving.test"
     try:
         NameServer()
+        if harness.run("unshare", "--mount", "true", wanted=None).code != 0:
+            raise NotHere("no mount namespaces, for a resolv.conf of its own")
         wrapper = with_files(None, resolv_conf=f"nameserver {NAME_SERVER}\n")
     except NotHere as reason:
         verdicts.not_run(f"name changes: {reason}")

@@ -4,6 +4,7 @@ import re
 import threading
 import time
 
+import harness
 from register import case
 from daemon import Daemon
 from streams import BOTH, Chat, End, Target, call, exchange, read_all, transfer
@@ -119,11 +120,15 @@ def unnoticed_case(name, fault):
                 for job, _ in jobs:
                     job.join(60)
                 spent = time.monotonic() - began
+                failure = chat.stop()
+                # strace must not leave amid a call that it has replaced: that would fail.
+                harness.wait_until(lambda: len(daemon.lines("connection ended")) == 3, 10, "ends")
                 trace.wait_for(1)
                 verdicts.note("faults", trace.injected())
             judge_whole(verdicts, [x for _, result in jobs for x in result])
             verdicts.note("time", f"{spent:.2f} s")
-            judge_chat(verdicts, chat)
+            verdicts.check("the connection beside", failure or f"{len(chat.seconds)} messages",
+                           "goes on", not failure)
             daemon.judge_rest(verdicts)
     case(f"syscall: {name}", "ptrace", name in SLICE)(body)
 
@@ -238,22 +243,29 @@ LOG_FAULTS = ["write:error=ENOSPC", "write:error=EPIPE", "write:error=EIO",
               "write:delay_enter=200ms"]
 
 
+def quietest_p99(chat):
+    """In milliseconds, of three times 200 messages: what else the machine does only adds to it."""
+    found = []
+    for _ in range(3):
+        chat.seconds.clear()
+        chat.wait_for(200)
+        found.append(percentile(chat.seconds, 0.99) * 1e3)
+    return min(found)
+
+
 def log_case(fault):
     is_lossy = any(x in fault for x in ("ENOSPC", "EPIPE", "EIO"))
 
     def body(verdicts):
         with Target() as target, daemon_for(target) as daemon:
             chat = Chat(daemon.port)
-            chat.wait_for(200)
-            without = percentile(chat.seconds, 0.99)
+            without = quietest_p99(chat)
             with Trace(daemon, LOG, fault) as trace:
                 pairs = [transfer(target, daemon.port, x, 20_000, 20_000) for x in range(1, 21)]
                 trace.wait_for(1)
-                chat.seconds.clear()
-                chat.wait_for(200)
+                beside = quietest_p99(chat)
             judge_whole(verdicts, pairs)
-            beside = percentile(chat.seconds, 0.99) * 1e3
-            verdicts.at_most("p99 beside", beside, without * 5e3 + 5, "ms")
+            verdicts.at_most("p99 beside", beside, without * 3 + 2, "ms")
             transfer(target, daemon.port, 30, 5000, 5000)
             daemon.wait_for_line("connection ended connection=22 ")
             seen = len(re.findall(r"connection (?:opened|ended) ", daemon.log()))
