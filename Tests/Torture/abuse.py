@@ -1,6 +1,7 @@
 # Abuse: what hostile or broken clients do, beside well-behaved ones. What others feel of it is
 # measured against the same abuse of another daemon on the same machine, so that only what happens
 # within one daemon counts.
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ import harness
 import load
 from daemon import Daemon
 from register import case
-from streams import Target
+from streams import BOTH, Target, call, coded
 
 SECONDS = 1.2
 ABUSER = harness.path("Tests", "Torture", "abuser.py")
@@ -109,6 +110,25 @@ class Course:
         harness.wait_until(lambda: self.victim.open() == 0, 20, "the end of all connections")
         harness.wait_until(self.victim.daemon.is_at_rest, 15, "rest")
         self.rest.append(self.victim.daemon.memory())
+
+
+@case("abuse: urgent bytes in their place")
+def urgent_in_place(verdicts):
+    """Each fifth piece ends in an urgent byte; whoever reads the stream must find it there."""
+    size = 6 << 20
+    with Target() as target, Daemon(target.port, WORKERS=1) as daemon:
+        sent, marks = 0, 0
+        with call(daemon.port, BOTH, 1, size, 0) as one:
+            while sent < size:
+                is_urgent = sent // 9000 % 5 == 0
+                sent += one.send(coded(1, "up", sent, min(9000, size - sent)),
+                                 socket.MSG_OOB if is_urgent else 0)
+                marks += is_urgent
+            one.shutdown(socket.SHUT_WR)
+            end = target.end_of(1)
+        verdicts.note("urgent bytes", marks)
+        verdicts.check("the target read", end, "whole, then a FIN", end.is_whole())
+        daemon.judge_rest(verdicts)
 
 
 # What a connection may take of the daemon's own memory: its place in the table; a stash, if what it
