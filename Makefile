@@ -118,6 +118,14 @@ compare: build ## Asks sidecar and other forwarders the same questions
 compare-publish: ## Writes the last whole comparison into README.md
 	@Tests/Comparison/run --publish
 
+# Against the shipped binary: faults of the kernel and the network, load, abuse. It takes less than
+# 10 minutes; the slice, a minute or so. TORTURE="abuse network" chooses, by how names begin.
+.PHONY: torture test-torture soak
+torture test-torture: build build-load ## Tortures it: faults, load, abuse; a slice of that
+	@.ci/foreground Tests/Torture/run $(if $(filter test-torture,$@),--slice) $(TORTURE)
+soak: build build-load ## Mixed work for SOAK_SECONDS, an hour, and a line a minute
+	@.ci/foreground Tests/Torture/run --soak
+
 .PHONY: test-image
 test-image: ## The image, as ECS would run it: builds, tasks, push; wants a Docker engine
 	@.ci/foreground Tests/Image/run $(IMAGE_TESTS)

@@ -200,10 +200,10 @@ public struct Relay: Sendable {
       }
       if clientDelivery == .pending || upstreamDelivery == .pending { return .awaitDelivery }
     }
+    // The end that has failed, too: where a call had no memory its connection lives, and must not
+    // be taken to end in order.
     let isClean = failedEnd == nil && !wasAborted
-    return .close(
-      resetClient: !isClean && failedEnd != .client,
-      resetUpstream: !isClean && failedEnd != .upstream)
+    return .close(resetClient: !isClean, resetUpstream: !isClean)
   }
 
   /// True when closing both sockets, which comes next, ends this direction in order: the other has

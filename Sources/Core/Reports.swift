@@ -253,12 +253,27 @@ extension LogLine {
   public mutating func acceptPaused(_ failure: Failure, at time: WallTime) {
     switch failure {
     case .noDescriptors:
-      begin(.warn, at: time, "accepting paused: no free descriptors")
+      begin(
+        .warn, at: time,
+        """
+        accepting paused: no free descriptors; \
+        raise the container's nofile limit or lower MAX_CONNECTIONS
+        """)
     case .noMemory:
-      begin(.warn, at: time, "accepting paused: no memory for another socket")
+      begin(
+        .warn, at: time,
+        """
+        accepting paused: no memory for another socket; \
+        raise the container's memory limit or lower MAX_CONNECTIONS
+        """)
     case .refused, .timedOut, .networkUnreachable, .hostUnreachable, .reset, .nameNotFound,
       .nameWithoutAddress, .nameServersFailed, .loop, .noLocalPort, .notPermitted, .system:
-      begin(.warn, at: time, "accepting paused: the system refuses new connections")
+      begin(
+        .warn, at: time,
+        """
+        accepting paused: the system refuses new connections: \
+        usually a security policy of this machine
+        """)
     }
     add(cause: failure)
     end()

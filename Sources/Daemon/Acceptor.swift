@@ -80,9 +80,9 @@ extension Worker {
       return true
     } catch {
       shared.releasePlace()
-      let failure = Failure(error)
-      guard failure.isShortage else { return true }  // that client is gone; others may wait
-      pauseForShortage(failure)
+      guard !error.concernsOneClient else { return true }  // it is gone; others may wait
+      // Not only a shortage: who waits still does, and trying again at once would be a spin.
+      pauseForShortage(Failure(error))
       return false
     }
   }

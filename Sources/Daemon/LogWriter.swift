@@ -15,6 +15,10 @@ final class LogWriter: @unchecked Sendable {
   /// Told when everything is written, after `end`.
   private let ended: EventCounter
   private var line: LogLine
+  /// Lost, but not said yet.
+  private var unsaidLines: UInt64 = 0
+  /// The last write failed.
+  private var isBroken = false
 
   private enum State: UInt8, AtomicRepresentable {
     case awake
@@ -35,7 +39,7 @@ final class LogWriter: @unchecked Sendable {
     ended = try EventCounter(blocking: false)
   }
 
-  /// Lines that found no room, as far as they were noticed.
+  /// Lines that found no room, or an output that took nothing, as far as they were noticed.
   var lostLines: UInt64 { lost.load(ordering: .relaxed) }
 
   func start() throws(Errno) {
@@ -97,28 +101,42 @@ final class LogWriter: @unchecked Sendable {
     var wroteSome = false
     for door in doors where write(door.log, before: door.log.end) { wroteSome = true }
     if write(supervisor, before: supervisorEnd) { wroteSome = true }
-    var newlyLost = supervisor.takeLost()
-    for door in doors { newlyLost += door.log.takeLost() }
-    guard newlyLost > 0 else { return wroteSome }
-    lost.add(newlyLost, ordering: .relaxed)
-    line.linesLost(newlyLost, at: .now)
-    line.bytes.withUnsafeBytes { put($0) }
+    lose(supervisor.takeLost())
+    for door in doors { lose(door.log.takeLost()) }
+    // Where nothing can be written, nothing can be said of it either: with the next line that can.
+    guard unsaidLines > 0 && wroteSome && !isBroken else { return wroteSome }
+    line.linesLost(unsaidLines, at: .now)
+    if line.bytes.withUnsafeBytes({ write($0) }) { unsaidLines = 0 }
     return true
+  }
+
+  private func lose(_ lines: UInt64) {
+    guard lines > 0 else { return }
+    unsaidLines += lines
+    lost.add(lines, ordering: .relaxed)
   }
 
   /// Whole lines, because `end` is the end of one: the ring's own end may cut one in two.
   private func write(_ ring: LogRing, before end: Int) -> Bool {
     var wroteSome = false
     while let bytes = ring.front(before: end) {
-      put(bytes)
+      if !write(bytes) {
+        lose(bytes.reduce(into: 0) { if $1 == UInt8(ascii: "\n") { $0 += 1 } })
+      }
       ring.remove(bytes.count)
       wroteSome = true
     }
     return wroteSome
   }
 
-  /// Output that is closed or broken swallows the log; forwarding goes on.
-  private func put(_ bytes: UnsafeRawBufferPointer) {
-    do throws(Errno) { try writeAll(bytes, to: 1) } catch {}
+  /// False for output that is closed or broken: it swallows the log, and forwarding goes on.
+  private func write(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    do throws(Errno) {
+      try writeAll(bytes, to: 1)
+      isBroken = false
+    } catch {
+      isBroken = true
+    }
+    return !isBroken
   }
 }

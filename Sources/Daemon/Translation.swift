@@ -36,6 +36,18 @@ extension Failure {
   var isShortage: Bool { self == .noDescriptors || self == .noMemory }
 }
 
+extension Errno {
+  /// Of accept4(2): it has taken a client from the backlog that died there (accept(2)).
+  var concernsOneClient: Bool {
+    switch self {
+    case .connectionAborted, .protocolError, .connectionReset, .timedOut, .networkUnreachable,
+      .hostUnreachable:
+      true
+    case _: false
+    }
+  }
+}
+
 extension EndFailure {
   /// What ended an established connection.
   init(_ error: Errno) {

@@ -16,10 +16,12 @@ public struct Errno: Error, Equatable, Sendable {
   public static let descriptorLimit = Errno(code: 24)  // EMFILE
   public static let brokenPipe = Errno(code: 32)  // EPIPE
   public static let notImplemented = Errno(code: 38)  // ENOSYS
+  public static let protocolError = Errno(code: 71)  // EPROTO
   public static let familyNotSupported = Errno(code: 97)  // EAFNOSUPPORT
   public static let addressInUse = Errno(code: 98)  // EADDRINUSE
   public static let addressNotAvailable = Errno(code: 99)  // EADDRNOTAVAIL
   public static let networkUnreachable = Errno(code: 101)  // ENETUNREACH
+  public static let connectionAborted = Errno(code: 103)  // ECONNABORTED
   public static let connectionReset = Errno(code: 104)  // ECONNRESET
   public static let noBufferSpace = Errno(code: 105)  // ENOBUFS
   public static let alreadyConnected = Errno(code: 106)  // EISCONN

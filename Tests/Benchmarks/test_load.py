@@ -13,7 +13,8 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LOAD = os.path.join(ROOT, ".build", "bench", "release", "Load")
-CASES = ("bulk-up", "bulk-down", "round-trips", "connects", "idle-active", "mixed", "first-byte")
+CASES = ("bulk-up", "bulk-down", "round-trips", "connects", "idle-active", "mixed", "first-byte",
+         "client-closes")
 
 
 def free_port():

@@ -17,6 +17,24 @@ import Testing
     }
   }
 
+  /// No memory for a call says nothing of the connection: whoever is there must not read an end.
+  @Test(arguments: [End.client, .upstream])
+  func anEndWhoseCallHasFailedIsResetAsWell(end: End) {
+    let rules = FlowRules()
+    var relay = Relay()
+    var turn = Relay.Turn(rules)
+    relay.fail(end, .error)
+    for _ in 0..<10 {
+      switch relay.next(rules, turn, everyByte: false) {
+      case .move(let source, let step):
+        relay.record(.wouldBlock, of: step, from: source, rules, &turn)
+      case let step:
+        return #expect(step == .close(resetClient: true, resetUpstream: true))
+      }
+    }
+    Issue.record("no end")
+  }
+
   /// The negative control: each mistake is found by some seed.
   @Test(arguments: Mutant.allCases)
   func aDriverWithAMistakeIsFoundOut(mutant: Mutant) {

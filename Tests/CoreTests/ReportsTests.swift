@@ -270,16 +270,25 @@ extension ReportsTests {
 
   @Test func acceptingPaused() {
     expect(
-      "warn", "accepting paused: no free descriptors", text: " cause=no_descriptors",
-      json: #","cause":"no_descriptors""#
+      "warn",
+      """
+      accepting paused: no free descriptors; \
+      raise the container's nofile limit or lower MAX_CONNECTIONS
+      """, text: " cause=no_descriptors", json: #","cause":"no_descriptors""#
     ) { $0.acceptPaused(.noDescriptors, at: logTime) }
     expect(
-      "warn", "accepting paused: no memory for another socket", text: " cause=no_memory",
-      json: #","cause":"no_memory""#
+      "warn",
+      """
+      accepting paused: no memory for another socket; \
+      raise the container's memory limit or lower MAX_CONNECTIONS
+      """, text: " cause=no_memory", json: #","cause":"no_memory""#
     ) { $0.acceptPaused(.noMemory, at: logTime) }
     expect(
-      "warn", "accepting paused: the system refuses new connections",
-      text: " cause=system_error errno=1", json: #","cause":"system_error","errno":1"#
+      "warn",
+      """
+      accepting paused: the system refuses new connections: \
+      usually a security policy of this machine
+      """, text: " cause=system_error errno=1", json: #","cause":"system_error","errno":1"#
     ) { $0.acceptPaused(.system(1), at: logTime) }
   }
 }

@@ -233,7 +233,7 @@ extension Order {
     case .bulkUp: return isCompanion ? .counter : .upload
     case .bulkDown: return .download
     case .mixed where isCompanion: return .download
-    case .roundTrips, .idleActive, .mixed, .connects, .firstByte:
+    case .roundTrips, .idleActive, .mixed, .connects, .clientCloses, .firstByte:
       return index < connections ? .pingPong : .idle
     }
   }

@@ -26,9 +26,10 @@ private struct Lane: ~Copyable {
   var beganAt: Int64 = 0
 }
 
-/// No port runs out: the server ends a connection first, so it is the listening ends that keep what
-/// is left of it (TIME_WAIT), and neither the ports of this end nor those with which a forwarder
-/// calls the server stay taken. In first-byte the client leaves first, but lives are few.
+/// In connects no port runs out: the server ends a connection first, so it is the listening ends
+/// that keep what is left of it (TIME_WAIT), and neither the ports of this end nor those with which
+/// a forwarder calls the server stay taken. In first-byte the client leaves first, but lives are
+/// few; in client-closes, too, and there are many: what becomes of the ports is looked at.
 struct Lives: ~Copyable {
   /// A life that has lasted so long is given up.
   private static let patience: Int64 = 5_000_000_000
@@ -60,13 +61,15 @@ struct Lives: ~Copyable {
     self.order = order
     poller = try Poller()
     count = order.load == .firstByte ? 1 : order.connections
-    size = order.load == .firstByte ? Header.length : order.size
+    size = order.load == .connects ? order.size : Header.length
     lanes = .allocate(capacity: count)
     for index in 0..<count { (lanes + index).initialize(to: Lane()) }
     expected = .allocate(byteCount: size, alignment: 16)
     expected.copyMemory(from: Pattern().at(0), byteCount: size)
-    if order.load == .connects {
-      Header(mode: .answer, size: size, run: 0).write(to: expected)
+    switch order.load {
+    case .connects: Header(mode: .answer, size: size, run: 0).write(to: expected)
+    case .clientCloses: Header(mode: .echo, size: size, run: 0).write(to: expected)
+    case _: break
     }
   }
 
@@ -161,7 +164,7 @@ struct Lives: ~Copyable {
       return end(lane, .refused)
     }
     if case .failed = lane.pointee.socket.connect(to: address) { return end(lane, .refused) }
-    guard order.load == .connects else {
+    guard order.load != .firstByte else {
       lane.pointee.stage = .waiting
       return watch(lane, for: .bytes, isNew: true)
     }
@@ -203,7 +206,8 @@ struct Lives: ~Copyable {
         let isRight =
           received + count <= size && memcmp(scratch, expected + received, count) == 0
         if !isRight { return end(lane, .wrong) }
-        if order.load == .firstByte { return end(lane, .inOrder) }
+        let isEnough = order.load != .connects && received + count == size
+        if isEnough || order.load == .firstByte { return end(lane, .inOrder) }
       case .wouldBlock: return
       case .ended: return end(lane, received == size ? .inOrder : .closed)
       case .failed(let error): return end(lane, error == .refused ? .refused : .reset)
@@ -226,7 +230,7 @@ struct Lives: ~Copyable {
     case .inOrder:
       figures.latencies.record(nanoseconds: monotonicNanoseconds() - lane.pointee.beganAt)
       figures.totals.operations += 1
-      figures.totals.bytes += order.load == .connects ? 2 * size : size
+      figures.totals.bytes += order.load == .firstByte ? size : 2 * size
     }
     figures.totals.connections += 1
   }

@@ -5,6 +5,8 @@ enum Case: String, CaseIterable {
   case bulkDown = "bulk-down"
   case roundTrips = "round-trips"
   case connects
+  /// As connects, but the client ends first.
+  case clientCloses = "client-closes"
   case idleActive = "idle-active"
   case mixed
   case firstByte = "first-byte"
@@ -35,6 +37,7 @@ struct Order {
     case .bulkUp, .bulkDown: (connections, size) = (1, 1 << 16)
     case .roundTrips: (connections, size) = (1, 128)
     case .connects: (connections, size) = (8, 128)
+    case .clientCloses: (connections, size) = (8, Header.length)
     case .idleActive, .mixed: (connections, size) = (64, 128)
     case .firstByte: (connections, size) = (100, Header.length)
     }

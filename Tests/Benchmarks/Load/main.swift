@@ -28,7 +28,7 @@ func run(_ words: ArraySlice<String>) throws(Errno) {
   _ = try raiseDescriptorLimit()
   let figures: Figures
   switch load {
-  case .connects, .firstByte:
+  case .connects, .clientCloses, .firstByte:
     var lives = try Lives(order)
     figures = lives.run()
   case .bulkUp, .bulkDown, .roundTrips, .idleActive, .mixed:
