@@ -44,7 +44,7 @@ extension Worker {
     unload(connection)
     connection.pointee.aside?.toUpstream.freeStash()
     table.remove(slot)
-    releaseAndResume()
+    giveBackPlace()
   }
 
   /// An ended client is no load any more.

@@ -93,6 +93,7 @@ final class Worker {
     case .wake:
       door.wake.take()
       followPhase()
+      followPlaces()
       followNames()
       answerCensus()
     }

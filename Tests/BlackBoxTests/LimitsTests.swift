@@ -117,6 +117,25 @@ struct ConnectionLimitTests {
     }
   }
 
+  /// The worker that waits for a place need not have the connection that frees it.
+  @Test func whoeverMakesRoomTheOneThatWaitsIsServed() throws {
+    let target = try Target()
+    try withSidecar(to: target, ["MAX_CONNECTIONS": "2", "WORKERS": "2"]) { sidecar in
+      var open = [try sidecar.connect(to: target), try sidecar.connect(to: target)]
+      for round in 0..<20 {
+        let waiting = try sidecar.connect()
+        try waiting.send("next")
+        pause(.milliseconds(20))
+        let leaving = open.remove(at: round % 2)
+        leaving.client.close()
+        leaving.upstream.close()
+        let upstream = try target.accept()
+        try upstream.expect("next")
+        open.append((client: waiting, upstream: upstream))
+      }
+    }
+  }
+
   @Test func aClientThatWaitedAndLeftCostsTheTargetNothing() throws {
     let target = try Target()
     try withSidecar(to: target, ["MAX_CONNECTIONS": "1"]) { sidecar in
