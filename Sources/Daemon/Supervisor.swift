@@ -72,7 +72,7 @@ final class Supervisor {
       takeSignals()
     }
     report(.info) { $0.stopped(at: .now) }
-    try shared.writer.end(within: Self.logEndTime)
+    shared.writer.end(within: Self.logEndTime)
   }
 
   private func handle(_ token: UInt64) {

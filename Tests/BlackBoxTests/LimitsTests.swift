@@ -58,6 +58,17 @@ struct DescriptorLimitTests {
     }
   }
 
+  /// The way out takes no descriptor.
+  @Test func itEndsInOrderWithoutADescriptor() throws {
+    let target = try Target()
+    try withSidecar(to: target) { sidecar in
+      try sidecar.process.forbidDescriptors()
+      sidecar.process.send(SIGTERM)
+      try sidecar.expectExit(0)
+      #expect(sidecar.log.last?.message == "stopped")
+    }
+  }
+
   /// Promotion to splice wants a pipe; without one, copying goes on.
   @Test(arguments: [Transfer.splice, .auto])
   func bytesMoveWithoutADescriptorForAPipe(transfer: Transfer) throws {
