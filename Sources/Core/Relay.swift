@@ -58,7 +58,8 @@ public struct Relay: Sendable {
   /// What ended first, or failed first.
   private var verdict: Verdict?
   private var failedEnd: End?
-  private var wasAborted = false
+  /// The sidecar has ended it: nothing is passed on any more.
+  public private(set) var wasAborted = false
   private var clientDelivery = Delivery.unasked
   private var upstreamDelivery = Delivery.unasked
 
