@@ -203,9 +203,13 @@ public struct Relay: Sendable {
     }
     let isClean = failedEnd == nil && !wasAborted
     return .close(
-      resetClient: !isClean && failedEnd != .client,
-      resetUpstream: !isClean && failedEnd != .upstream)
+      resetClient: !isClean && !hasBeenReset(.client),
+      resetUpstream: !isClean && !hasBeenReset(.upstream))
   }
+
+  /// There is nobody to tell. One that has only vanished may come back, and must not take what it
+  /// got for the whole.
+  private func hasBeenReset(_ end: End) -> Bool { failedEnd == end && verdict?.reason == .reset }
 
   /// True when closing both sockets, which comes next, ends this direction in order: the other has
   /// ended, and nobody is asked before whether all has been delivered.
