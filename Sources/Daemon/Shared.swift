@@ -38,6 +38,8 @@ final class WorkerDoor: @unchecked Sendable {
 /// What the supervisor asks of the workers.
 enum Phase: UInt8, AtomicRepresentable {
   case serving
+  /// During DRAIN_DELAY: go on, but what is sent must have arrived before the process ends.
+  case delaying
   /// Accept who waits already, and no more.
   case draining
   case cutAfterDrainTimeout
@@ -46,7 +48,7 @@ enum Phase: UInt8, AtomicRepresentable {
   /// Why every connection is to be ended; nil while they are not.
   var cutReason: EndReason? {
     switch self {
-    case .serving, .draining: nil
+    case .serving, .delaying, .draining: nil
     case .cutAfterDrainTimeout: .drainTimeout
     case .cutAfterSecondSignal: .secondSignal
     }

@@ -129,6 +129,7 @@ final class Supervisor {
         let isFirst = lifecycle.isServing
         lifecycle.receiveStop(now: .now)
         if isFirst && shared.settings.mode == .proxy {
+          tellWorkers(.delaying)
           let open = shared.open.load(ordering: .relaxed)
           report(.info) { $0.draining(signal: stopSignal, open: open, at: .now) }
         }
