@@ -34,7 +34,7 @@ endif
 smaller := --experimental-lto-mode full --omit-frame-pointers -debug-info-format none
 
 # The settings of the other builds must not leak into the ordinary one.
-ordinary := env -u STATIC -u SYSROOT -u VERSION -u FUZZ -u BENCH -u SANITIZED
+ordinary := env -u STATIC -u SYSROOT -u VERSION -u FUZZ -u BENCH -u SANITIZED -u SIMULATION
 
 static := STATIC=$(ARCH) SYSROOT="$(sysroot)" VERSION="$(VERSION)" swift build -c release \
   --product sidecar $(triple) $(smaller)
@@ -56,7 +56,8 @@ run: build ## Runs it with TARGET_HOST and TARGET_PORT, or else with a demo targ
 	@.ci/foreground .ci/start $(binary)
 
 .PHONY: test
-test: deps lint test-x86_64 test-aarch64 test-swift test-fuzz test-bench ## Form, builds, all tests
+tests := test-x86_64 test-aarch64 test-swift test-fuzz test-simulation test-bench
+test: deps lint $(tests) ## Form, builds, all tests
 	@echo "make test: everything passed"
 
 .PHONY: lint
@@ -87,6 +88,21 @@ fuzz test-fuzz: ## Fuzzes what reads bytes from outside for FUZZ_SECONDS: an hou
 	SWIFT_BACKTRACE=enable=no .build/fuzz/release/Fuzz -max_total_time=$(FUZZ_SECONDS) \
 	  -dict=Tests/Fuzz/words -max_len=4096 -timeout=10 -detect_leaks=0 -print_final_stats=1 \
 	  $(FUZZ_FLAGS) -artifact_prefix=.build/fuzz-found/ .build/fuzz-corpus Tests/Fuzz/seeds
+
+# Each seed is a schedule: the daemon as it is, over a kernel and a world made of numbers
+# (Tests/Simulation). SEED=N runs one of them and shows every call that it makes.
+.PHONY: simulate test-simulation simulate-mutants build-simulation
+simulate: SCHEDULES ?= 1000000
+test-simulation: SCHEDULES ?= 60000
+simulate test-simulation simulate-mutants: export SWIFT_BACKTRACE := enable=no
+simulate test-simulation: build-simulation ## Simulates a million schedules; 30 seconds of them
+	.build/simulation/release/Simulate $(if $(SEED),--seed $(SEED),\
+	  --first $(or $(FIRST),1) --schedules $(SCHEDULES) --jobs $(or $(JOBS),$(shell nproc)))
+build-simulation: deps-build
+	$(ordinary) SIMULATION=1 swift build -c release --product Simulate \
+	  --scratch-path .build/simulation
+simulate-mutants: deps-build ## Shows that the simulation finds each of two dozen mistakes
+	$(ordinary) python3 -B Tests/Simulation/mutants.py
 
 # Races and wrong use of memory: in Core and Linux, and in the ordinary build's daemon while
 # black-box tests run.

@@ -25,6 +25,10 @@ let isFuzzed = Context.environment["FUZZ"] != nil
 /// Set for the benchmarks alone: the load generator's target exists (Makefile).
 let isMeasured = Context.environment["BENCH"] != nil
 
+/// Set for the simulation alone: CLinux has no code then, its functions are the simulated kernel's
+/// (Tests/Simulation), and everything above it is as it is.
+let isSimulated = Context.environment["SIMULATION"] != nil
+
 var swiftSettings: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
   .treatWarning("EmbeddedRestrictions", as: .error),
@@ -113,5 +117,18 @@ if isMeasured {
     .executableTarget(
       name: "Load", dependencies: ["CLinux", "Linux"], path: "Tests/Benchmarks/Load",
       swiftSettings: swiftSettings)
+  ]
+}
+
+if isSimulated {
+  for target in package.targets where target.name == "CLinux" {
+    target.sources = ["Version.c"]
+  }
+  package.targets += [
+    .target(name: "Stacks", path: "Tests/Simulation/Stacks", cSettings: cSettings),
+    .executableTarget(
+      name: "Simulate", dependencies: ["CLinux", "Core", "Daemon", "Stacks"],
+      path: "Tests/Simulation", exclude: ["Stacks", "mutants.py"],
+      swiftSettings: [.treatAllWarnings(as: .error), .unsafeFlags(["-parse-as-library"])]),
   ]
 }

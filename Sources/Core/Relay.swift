@@ -58,7 +58,8 @@ public struct Relay: Sendable {
   /// What ended first, or failed first.
   private var verdict: Verdict?
   private var failedEnd: End?
-  private var wasAborted = false
+  /// The sidecar has ended it: nothing is passed on any more.
+  public private(set) var wasAborted = false
   private var clientDelivery = Delivery.unasked
   private var upstreamDelivery = Delivery.unasked
 
@@ -200,11 +201,15 @@ public struct Relay: Sendable {
       }
       if clientDelivery == .pending || upstreamDelivery == .pending { return .awaitDelivery }
     }
-    // The end that has failed, too: where a call had no memory its connection lives, and must not
-    // be taken to end in order.
     let isClean = failedEnd == nil && !wasAborted
-    return .close(resetClient: !isClean, resetUpstream: !isClean)
+    return .close(
+      resetClient: !isClean && !hasBeenReset(.client),
+      resetUpstream: !isClean && !hasBeenReset(.upstream))
   }
+
+  /// There is nobody to tell. One that has only vanished may come back, and where a call had no
+  /// memory the connection lives: neither must take what it got for the whole.
+  private func hasBeenReset(_ end: End) -> Bool { failedEnd == end && verdict?.reason == .reset }
 
   /// True when closing both sockets, which comes next, ends this direction in order: the other has
   /// ended, and nobody is asked before whether all has been delivered.

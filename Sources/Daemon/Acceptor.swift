@@ -10,7 +10,7 @@ struct Accepting: ~Copyable {
     case watching
     /// Out of descriptors or memory: until the timer.
     case pausedForShortage
-    /// At MAX_CONNECTIONS: until a connection of this worker ends.
+    /// At MAX_CONNECTIONS: until a connection ends, whoever has it.
     case pausedForLimit
     case left
   }
@@ -157,6 +157,7 @@ extension Worker {
 
   private func pauseForLimit() {
     stopWatching(.pausedForLimit)
+    if shared.awaitPlace(index) { return resumeAccepting() }
     guard accepting.saysLimitAgain <= now else { return }
     accepting.saysLimitAgain = now + Accepting.sayInterval
     if logs(.warn) {
@@ -185,10 +186,14 @@ extension Worker {
     }
   }
 
-  /// A place is free again. Whoever frees one takes clients again, so that someone always does.
-  func releaseAndResume() {
+  /// Woken, perhaps by a place that is free again.
+  func followPlaces() {
+    guard accepting.state == .pausedForLimit else { return }
+    if shared.awaitPlace(index) { resumeAccepting() }
+  }
+
+  func giveBackPlace() {
     let open = shared.releasePlace()
-    if accepting.state == .pausedForLimit { resumeAccepting() }
     if phase != .serving && open == 0 { shared.supervisorWake.signal() }
   }
 

@@ -4,6 +4,15 @@ import Linux
 import Synchronization
 
 extension Worker {
+  /// A call on its socket failed. What it had sent before is still read, and may begin with an
+  /// urgent byte.
+  func fail(
+    _ end: End, _ error: Errno, _ connection: UnsafeMutablePointer<Connection>
+  ) {
+    if end == .upstream { setUpUpstream(connection) }
+    connection.pointee.relay.fail(end, EndFailure(error))
+  }
+
   /// Closes both ends, resets those that must not take this for an orderly end, and says so.
   func close(
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, resetClient: Bool,
@@ -44,7 +53,7 @@ extension Worker {
     unload(connection)
     connection.pointee.aside?.toUpstream.freeStash()
     table.remove(slot)
-    releaseAndResume()
+    giveBackPlace()
   }
 
   /// An ended client is no load any more.

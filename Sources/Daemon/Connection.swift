@@ -31,15 +31,19 @@ final class Aside {
   var patienceEnds = Instant.never
   /// How often it was asked whether all has been delivered.
   var deliveryChecks: UInt8 = 0
+  /// When to ask again: whatever else happens before is no reason to ask later.
+  var checksDeliveryAt = Instant.never
   /// The user timeout is off, because the window was closed: PeerWatch.swift.
   var isClientLifted = false
   var isUpstreamLifted = false
 
   /// Doubles from 1 ms to 256 ms: acknowledgements are mostly one round trip away.
-  func nextDeliveryDelay() -> Nanoseconds {
-    let delay = Nanoseconds.milliseconds(1 << Int64(deliveryChecks))
-    deliveryChecks = min(deliveryChecks + 1, 8)
-    return delay
+  func nextDeliveryCheck(_ now: Instant) -> Instant {
+    if checksDeliveryAt <= now || checksDeliveryAt == .never {
+      checksDeliveryAt = now + .milliseconds(1 << Int64(deliveryChecks))
+      deliveryChecks = min(deliveryChecks + 1, 8)
+    }
+    return checksDeliveryAt
   }
 
   var isEmpty: Bool {

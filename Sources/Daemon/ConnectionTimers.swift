@@ -76,7 +76,7 @@ extension Worker {
       deadline = min(deadline, max(rested, now + .milliseconds(100)))
     }
     if connection.pointee.relay.isDelivering {
-      deadline = min(deadline, now + connection.pointee.withAside { $0.nextDeliveryDelay() })
+      deadline = min(deadline, connection.pointee.withAside { $0.nextDeliveryCheck(now) })
     }
     timers.set(TimerKey.connection(slot), deadline)
   }

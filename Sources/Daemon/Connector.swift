@@ -88,8 +88,16 @@ extension Worker {
       let attempt = try makeAttempt(to: endpoint, isFirst: dialing.attempts.isEmpty)
       dialing.add(attempt)
       var result = attempt.connect()
-      if result == .inProgress && endpoint.address.isLoopback {
+      let isProven = result == .inProgress && endpoint.address.isLoopback
+      if isProven {
+        // Before it is sent to: an attempt that could not be watched must not have taken bytes.
+        try watch(
+          attempt.number, with: door.poller.number, for: .input, token: token(slot, .upstream))
         result = prove(connection, attempt)
+        if connection.pointee.relay.wasAborted {
+          close(slot, connection, resetClient: true, resetUpstream: true)
+          return true
+        }
       }
       if case .failed(let error) = result { throw error }
       // From an address of this machine to itself, the two ends have the same.
@@ -98,9 +106,7 @@ extension Worker {
         dialing.fail(endpoint, .loop, now: now)
         return false
       }
-      try watch(
-        attempt.number, with: door.poller.number, for: result == .connected ? .input : .changes,
-        token: token(slot, .upstream))
+      try watchAttempt(attempt, slot, result, isWatched: isProven)
       guard result == .connected else { return false }
       connection.pointee.isUpstreamWatchedFully = false
       beginRelaying(slot, connection, dialing, dialing.attempts.count - 1)
@@ -114,6 +120,18 @@ extension Worker {
         fail(dialing, endpoint, failure)
       }
       return false
+    }
+  }
+
+  private func watchAttempt(
+    _ attempt: Dialing.Attempt, _ slot: UInt32, _ result: ConnectResult, isWatched: Bool
+  ) throws(Errno) {
+    let interest: Interest = result == .connected ? .input : .changes
+    let token = token(slot, .upstream)
+    if !isWatched {
+      try watch(attempt.number, with: door.poller.number, for: interest, token: token)
+    } else if result != .connected {
+      try rewatch(attempt.number, with: door.poller.number, for: interest, token: token)
     }
   }
 

@@ -62,13 +62,11 @@ final class LogWriter: @unchecked Sendable {
   }
 
   /// Writes what is queued and ends; waits for that at most so long, because the reader may be
-  /// gone.
-  func end(within limit: Nanoseconds) throws(Errno) {
+  /// gone. Takes no descriptor: there may be none.
+  func end(within limit: Nanoseconds) {
     isEnding.store(true, ordering: .sequentiallyConsistent)
     wake.signal()
-    let poller = try Poller()
-    try watch(ended.descriptor.number, with: poller.number, for: .reading, token: 0)
-    _ = poller.wait(milliseconds: Int32(limit.wholeMilliseconds))
+    ended.take(within: Int32(limit.wholeMilliseconds))
   }
 
   private func run() {

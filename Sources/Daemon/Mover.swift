@@ -167,7 +167,7 @@ extension Worker {
         rules.transfer = .copy
         connection.pointee.relay.record(.ended, of: step, from: source, rules, &turn)
       } else {
-        connection.pointee.relay.fail(failing, EndFailure(error))
+        fail(failing, error, connection)
       }
     }
     return false
@@ -242,7 +242,7 @@ extension Worker {
       }
       return true
     } catch {
-      connection.pointee.relay.fail(end, EndFailure(error))
+      fail(end, error, connection)
       return false
     }
   }

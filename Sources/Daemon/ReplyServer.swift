@@ -118,8 +118,8 @@ final class ReplyServer {
     }
     if spare.number < 0 { do throws(Errno) { spare = try .spare() } catch {} }
     guard let again = listensAgain, again <= now else { return }
-    listensAgain = spare.number < 0 ? now + Self.pauseTime : nil
     resume()
+    listensAgain = spare.number < 0 || !isListening ? now + Self.pauseTime : nil
   }
 
   /// The answer to a client that was to get it later, if it still waits.

@@ -38,6 +38,8 @@ final class WorkerDoor: @unchecked Sendable {
 /// What the supervisor asks of the workers.
 enum Phase: UInt8, AtomicRepresentable {
   case serving
+  /// During DRAIN_DELAY: go on, but what is sent must have arrived before the process ends.
+  case delaying
   /// Accept who waits already, and no more.
   case draining
   case cutAfterDrainTimeout
@@ -46,7 +48,7 @@ enum Phase: UInt8, AtomicRepresentable {
   /// Why every connection is to be ended; nil while they are not.
   var cutReason: EndReason? {
     switch self {
-    case .serving, .draining: nil
+    case .serving, .delaying, .draining: nil
     case .cutAfterDrainTimeout: .drainTimeout
     case .cutAfterSecondSignal: .secondSignal
     }
@@ -66,6 +68,8 @@ final class Shared: @unchecked Sendable {
   let closedDoors = Atomic<Int>(0)
   /// Connections of all workers, and places that are being taken.
   let open = Atomic<Int>(0)
+  /// Workers that wait for a place to be free, a bit each.
+  let waitingForPlace = Atomic<UInt64>(0)
   private let lastID = Atomic<UInt64>(0)
   /// When the churn hint may be said again.
   let saysChurnAgain = Atomic<Int64>(.min)
@@ -93,13 +97,30 @@ final class Shared: @unchecked Sendable {
   /// Takes one of the places below MAX_CONNECTIONS.
   func reservePlace() -> Bool {
     if open.add(1, ordering: .relaxed).newValue <= limits.connections { return true }
-    releasePlace()
+    open.subtract(1, ordering: .sequentiallyConsistent)
     return false
   }
 
+  /// Gives a place back, and wakes those who wait for one: who frees it may not be who waits.
   /// How many are left.
   @discardableResult
-  func releasePlace() -> Int { open.subtract(1, ordering: .sequentiallyConsistent).newValue }
+  func releasePlace() -> Int {
+    let left = open.subtract(1, ordering: .sequentiallyConsistent).newValue
+    if waitingForPlace.load(ordering: .sequentiallyConsistent) != 0 {
+      let waiting = waitingForPlace.exchange(0, ordering: .sequentiallyConsistent)
+      for index in doors.indices where waiting >> UInt64(index) & 1 == 1 {
+        doors[index].wake.signal()
+      }
+    }
+    return left
+  }
+
+  /// Says that this worker is to be woken by the next place that is given back. True when one is
+  /// free already.
+  func awaitPlace(_ worker: Int) -> Bool {
+    waitingForPlace.bitwiseOr(1 << UInt64(worker), ordering: .sequentiallyConsistent)
+    return open.load(ordering: .sequentiallyConsistent) < limits.connections
+  }
 
   /// Whether a connection to `endpoint`, if that is on this machine, would come back to this
   /// process, and so on without end.

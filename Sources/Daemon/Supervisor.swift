@@ -72,7 +72,7 @@ final class Supervisor {
       takeSignals()
     }
     report(.info) { $0.stopped(at: .now) }
-    try shared.writer.end(within: Self.logEndTime)
+    shared.writer.end(within: Self.logEndTime)
   }
 
   private func handle(_ token: UInt64) {
@@ -129,6 +129,7 @@ final class Supervisor {
         let isFirst = lifecycle.isServing
         lifecycle.receiveStop(now: .now)
         if isFirst && shared.settings.mode == .proxy {
+          tellWorkers(.delaying)
           let open = shared.open.load(ordering: .relaxed)
           report(.info) { $0.draining(signal: stopSignal, open: open, at: .now) }
         }

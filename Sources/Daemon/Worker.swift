@@ -92,6 +92,7 @@ final class Worker {
     case .wake:
       door.wake.take()
       followPhase()
+      followPlaces()
       followNames()
       answerCensus()
     }
@@ -156,11 +157,12 @@ final class Worker {
   private func followPhase() {
     let asked = shared.phase.load(ordering: .acquiring)
     guard asked != phase else { return }
-    if phase == .serving {
+    phase = asked
+    guard asked != .delaying else { return }
+    if accepting.state != .left {
       reportFolded(.never)
       leaveListeners()
     }
-    phase = asked
     for slot in 0..<UInt32(table.slots) where table.isInUse(slot) {
       let connection = table.pointer(slot)
       if let reason = asked.cutReason { connection.pointee.relay.abort(reason) }

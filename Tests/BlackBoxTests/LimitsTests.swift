@@ -58,6 +58,17 @@ struct DescriptorLimitTests {
     }
   }
 
+  /// The way out takes no descriptor.
+  @Test func itEndsInOrderWithoutADescriptor() throws {
+    let target = try Target()
+    try withSidecar(to: target) { sidecar in
+      try sidecar.process.forbidDescriptors()
+      sidecar.process.send(SIGTERM)
+      try sidecar.expectExit(0)
+      #expect(sidecar.log.last?.message == "stopped")
+    }
+  }
+
   /// Promotion to splice wants a pipe; without one, copying goes on.
   @Test(arguments: [Transfer.splice, .auto])
   func bytesMoveWithoutADescriptorForAPipe(transfer: Transfer) throws {
@@ -114,6 +125,25 @@ struct ConnectionLimitTests {
       third.close()
       thirdUpstream.close()
       try target.accept().expect("fourth")
+    }
+  }
+
+  /// The worker that waits for a place need not have the connection that frees it.
+  @Test func whoeverMakesRoomTheOneThatWaitsIsServed() throws {
+    let target = try Target()
+    try withSidecar(to: target, ["MAX_CONNECTIONS": "2", "WORKERS": "2"]) { sidecar in
+      var open = [try sidecar.connect(to: target), try sidecar.connect(to: target)]
+      for round in 0..<20 {
+        let waiting = try sidecar.connect()
+        try waiting.send("next")
+        pause(.milliseconds(20))
+        let leaving = open.remove(at: round % 2)
+        leaving.client.close()
+        leaving.upstream.close()
+        let upstream = try target.accept()
+        try upstream.expect("next")
+        open.append((client: waiting, upstream: upstream))
+      }
     }
   }
 

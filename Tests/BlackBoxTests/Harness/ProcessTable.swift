@@ -64,6 +64,9 @@ extension ChildProcess {
     try run("prlimit", "--pid=\(id)", "--nofile=\(limit):")
   }
 
+  /// Whatever it closes, it gets no other in its place.
+  func forbidDescriptors() throws { try run("prlimit", "--pid=\(id)", "--nofile=3:") }
+
   func allowManyDescriptors() throws {
     try run("prlimit", "--pid=\(id)", "--nofile=1024:")
   }

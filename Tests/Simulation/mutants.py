@@ -1,0 +1,165 @@
+# Mistakes made on purpose in a copy of the real sources, each of which the simulation must find:
+# one at least for each thing that must hold. Usage: mutants.py [NAME...]
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+COPY = os.path.join(ROOT, ".build", "mutants")
+BATCH = "400000"
+
+# Name, what must hold, file below Sources, what is there, what the mistake makes of it.
+MUTANTS = [
+    ("drops the rest of a short send", "every byte arrives, in order", "Core/Flow.swift",
+     "      heldBytes -= Int32(moved)\n", "      heldBytes = 0\n"),
+    ("stashes from the wrong place", "every byte arrives, in order", "Daemon/Mover.swift",
+     "stash.copyMemory(from: buffer + offset, byteCount: count)",
+     "stash.copyMemory(from: buffer, byteCount: count)"),
+    ("ends before the last byte", "an end comes after the last byte", "Core/Flow.swift",
+     "    if heldBytes > 0 { return deliverStep() }\n"
+     "    if flags.contains(.sourceEnded) { return endStep() }\n",
+     "    if flags.contains(.sourceEnded) { return endStep() }\n"
+     "    if heldBytes > 0 { return deliverStep() }\n"),
+    ("ends in order after a reset", "a cut stream ends in a reset", "Core/Flow.swift",
+     "    guard flags.contains(.sourceFailed) else { return .endSending }\n",
+     "    guard flags.contains(.mustCopy) else { return .endSending }\n"
+     "    guard heldBytes > 0 else { return .endSending }\n"),
+    ("believes a splice of nothing", "an end comes after the last byte", "Core/Flow.swift",
+     "    case .ended: copyNext()  // only recv(2) proves the end of the stream\n",
+     "    case .ended: flags.insert(.sourceEnded)\n"),
+    ("closes a vanished end in order", "a cut stream ends in a reset", "Core/Relay.swift",
+     "{ failedEnd == end && verdict?.reason == .reset }", "{ failedEnd == end }"),
+    ("reads past an urgent byte", "no byte is lost", "Daemon/Closing.swift",
+     "    if end == .upstream { setUpUpstream(connection) }\n", ""),
+    ("forgets a name server's sockets", "every descriptor is closed", "Daemon/Resolver.swift",
+     "    for slot in 0..<Lookup.slots { exchanges[index * Lookup.slots + slot] = nil }\n",
+     "    for slot in 0..<0 { exchanges[index * Lookup.slots + slot] = nil }\n"),
+    ("closes twice", "no call on a closed descriptor", "Linux/Socket.swift",
+     "linux_close_both(one.descriptor.release(), other.descriptor.release())",
+     "linux_close_both(one.descriptor.number, other.descriptor.number)"),
+    ("lends a pipe that is not empty", "pipes are given back empty", "Core/Flow.swift",
+     "    case .pipe: heldBytes == 0 ? .returnPipe : .discard\n", "    case .pipe: .returnPipe\n"),
+    ("takes a full pipe for an empty socket", "no stall", "Core/Flow.swift",
+     "      take(count, into: .pipe, &left)\n",
+     "      take(count, into: .pipe, &left)\n"
+     "      if count < Int(rules.pipeBytes) { flags.remove(.mayRead) }\n"),
+    ("keeps a free place to itself", "no stall", "Daemon/Shared.swift",
+     "    if waitingForPlace.load(ordering: .sequentiallyConsistent) != 0 {\n",
+     "    if waitingForPlace.load(ordering: .sequentiallyConsistent) == .max {\n"),
+    ("asks for delivery later and later", "no stall", "Daemon/Connection.swift",
+     "    if checksDeliveryAt <= now || checksDeliveryAt == .never {\n", "    if true {\n"),
+    ("watches while it cannot accept", "no spin", "Daemon/Acceptor.swift",
+     "    if accepting.state == .watching { stopWatching(.pausedForShortage) }\n",
+     "    accepting.saysShortageAgain = now\n"),
+    ("takes one too many", "MAX_CONNECTIONS holds", "Daemon/Shared.swift",
+     "if open.add(1, ordering: .relaxed).newValue <= limits.connections {",
+     "if open.add(1, ordering: .relaxed).newValue <= limits.connections + 1 {"),
+    ("asks without a budget", "the DNS budget holds", "Core/NameServers.swift",
+     "    guard emptyAt + Self.interval <= now else { return emptyAt + Self.interval }\n", ""),
+    ("takes pipes beyond its share", "the pipe quota is respected", "Daemon/PipePool.swift",
+     "    guard made < limit else { return .none }\n", ""),
+    ("waits too long for a target", "CONNECT_TIMEOUT holds", "Daemon/Connector.swift",
+     "      end: connection.pointee.accepted + settings.connectTimeout)",
+     "      end: connection.pointee.accepted + settings.connectTimeout + .seconds(1))"),
+    ("lets idle connections be", "IDLE_TIMEOUT holds", "Daemon/ConnectionTimers.swift",
+     "      deadline = min(deadline, connection.pointee.lastMoved + idle)\n",
+     "      deadline = min(deadline, connection.pointee.lastMoved + idle + .seconds(1))\n"),
+    ("never misses a peer", "PEER_TIMEOUT holds", "Core/PeerWatch.swift",
+     "  if isSilent { return .vanished }\n", "  if isSilent { return .nothing }\n"),
+    ("drains for ever", "DRAIN_TIMEOUT holds", "Core/Lifecycle.swift",
+     "      guard end <= now else { return .wait(until: end) }\n"
+     "      state = .ending(until: now + Self.cutTime)\n",
+     "      guard end == .never else { return .wait(until: .never) }\n"
+     "      state = .ending(until: now + Self.cutTime)\n"),
+    ("leaves before all has arrived", "draining loses nothing", "Daemon/Supervisor.swift",
+     "          tellWorkers(.delaying)\n", ""),
+    ("forgets what a pipe moved", "the counters are true", "Daemon/Mover.swift",
+     "      if failing != source { countMoved(count, from: source, connection) }\n",
+     "      if failing != source, step != .drainPipe(count: count) {\n"
+     "        countMoved(count, from: source, connection)\n      }\n"),
+    ("passes probes on", "the target sees no probe", "Daemon/Client.swift",
+     "    case .ended: settings.probes == .absorb\n", "    case .ended: false\n"),
+    ("does not look at a DNS answer's number", "no forged address", "Core/DNSReader.swift",
+     "header.id == id, header.isAnswer", "header.id | id > 0 || id == 0, header.isAnswer"),
+    ("listens to operators once", "health is answered after a shortage",
+     "Daemon/ReplyServer.swift",
+     "    listensAgain = spare.number < 0 || !isListening ? now + Self.pauseTime : nil\n",
+     "    listensAgain = spare.number < 0 ? now + Self.pauseTime : nil\n"),
+    ("indexes past the end", "no trap", "Daemon/Dialing.swift",
+     "  func removeLast() { attempts.removeLast() }", "  func removeLast() { remove(at: 4) }"),
+]
+
+
+def copy_sources():
+    os.makedirs(COPY, exist_ok=True)
+    for name in ("Sources", os.path.join("Tests", "Simulation")):
+        source, target = os.path.join(ROOT, name), os.path.join(COPY, name)
+        for folder, _, files in os.walk(source):
+            there = os.path.join(target, os.path.relpath(folder, source))
+            os.makedirs(there, exist_ok=True)
+            for file in files:
+                put(os.path.join(there, file), read(os.path.join(folder, file)))
+    put(os.path.join(COPY, "Package.swift"), read(os.path.join(ROOT, "Package.swift")))
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def put(path, text):
+    """Only what has changed is written, and compiled again."""
+    if os.path.exists(path) and read(path) == text:
+        return
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def build():
+    command = ["swift", "build", "-c", "release", "--product", "Simulate", "--scratch-path",
+               os.path.join(COPY, ".build")]
+    result = subprocess.run(command, cwd=COPY, env={**os.environ, "SIMULATION": "1"},
+                            capture_output=True, text=True)
+    if result.returncode != 0:
+        sys.exit("mutants: does not build:\n" + result.stdout[-2000:] + result.stderr[-2000:])
+
+
+def simulate():
+    """Whether a mistake was found: by which words, after how many schedules."""
+    command = [os.path.join(COPY, ".build", "release", "Simulate"), "--schedules", BATCH,
+               "--failures", "1"]
+    result = subprocess.run(command, env={**os.environ, "SWIFT_BACKTRACE": "enable=no"},
+                            capture_output=True, text=True, errors="replace")
+    found = re.search(r"^seed (\d+): (.*)$", result.stdout, re.M)
+    count = re.search(r"^(\d+) schedules,", result.stdout, re.M)
+    return found, int(count.group(1)) if count else 0
+
+
+def try_one(name, rule, file, old, new):
+    path = os.path.join(COPY, "Sources", file)
+    text = read(os.path.join(ROOT, "Sources", file))
+    if text.count(old) != 1:
+        print(f"{name}: NO LONGER APPLIES to {file}", flush=True)
+        return False
+    put(path, text.replace(old, new))
+    build()
+    found, count = simulate()
+    put(path, text)
+    words = f"{found.group(2)} (seed {found.group(1)})" if found else "SURVIVES"
+    print(f"{count:>7} schedules | {rule} | {name} | {words}", flush=True)
+    return found is not None
+
+
+def main(names):
+    chosen = [mutant for mutant in MUTANTS if not names or mutant[0] in names]
+    shutil.rmtree(os.path.join(COPY, "Sources"), ignore_errors=True)
+    copy_sources()
+    caught = sum(try_one(*mutant) for mutant in chosen)
+    print(f"{caught} of {len(chosen)} mutants caught")
+    return 0 if caught == len(chosen) and chosen else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
