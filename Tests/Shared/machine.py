@@ -24,7 +24,7 @@ def facts():
                 "net/ipv4/tcp_wmem", "net/ipv4/tcp_congestion_control")
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "kernel": platform.release(), "architecture": platform.machine(),
+        "kernel": platform.release().partition("-")[0], "architecture": platform.machine(),
         "cpu": cpu[0] if cpu else "unknown", "cpus": len(os.sched_getaffinity(0)),
         "memory_mb": int(memory) // 1000, "load": os.getloadavg()[0],
         "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE)[0],

@@ -1,6 +1,6 @@
-// The bare loop, no product: what forwarding costs when nothing else is done. Moves bytes as sidecar
-// does (a copy, then splice for bulk), with no names, timers, limits, log or sandbox. A thread per
-// CPU, each with a listener of its own. Usage: floor PORT TARGET_PORT
+// The bare loop, no product: what forwarding costs when nothing else is done. Moves bytes as
+// sidecar does (a copy, then splice for bulk), with no names, timers, limits, log or sandbox. A
+// thread per CPU, each with a listener of its own. Usage: floor PORT TARGET_PORT
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
