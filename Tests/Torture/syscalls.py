@@ -107,10 +107,16 @@ UNNOTICED = [
 ]
 
 
+def through_pipes(fault):
+    """What makes the daemon use pipes from the first byte on, for a fault that is to meet one."""
+    meets = re.match("splice|pipe2|fcntl", fault)
+    return {"SIDECAR_TRANSFER": "splice"} if meets else {}
+
+
 def unnoticed_case(name, fault):
     def body(verdicts):
         size = 8 * MEBIBYTE
-        with Target() as target, daemon_for(target) as daemon:
+        with Target() as target, daemon_for(target, **through_pipes(fault)) as daemon:
             chat = Chat(daemon.port)
             with Trace(daemon, WORKER, fault) as trace:
                 began = time.monotonic()
@@ -147,7 +153,7 @@ ENDING = [
 
 def ending_case(fault):
     def body(verdicts):
-        with Target() as target, daemon_for(target) as daemon:
+        with Target() as target, daemon_for(target, **through_pipes(fault)) as daemon:
             chat = Chat(daemon.port)
             chat.wait_for(1)
             # Only its own worker thread is traced; the connection beside is idle meanwhile.
@@ -225,7 +231,7 @@ def short_splices(verdicts):
     socket takes less than a pipe holds."""
     size = 24 * MEBIBYTE
     with Target(pause=lambda: time.sleep(0.0005), buffer=16_384) as target, \
-            daemon_for(target) as daemon:
+            daemon_for(target, SIDECAR_TRANSFER="splice") as daemon:
         with Trace(daemon, WORKER, "splice") as trace:
             with call(daemon.port, BOTH, 1, size, 0) as one:
                 end = End(0)
