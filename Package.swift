@@ -91,7 +91,7 @@ let package = Package(
 )
 
 // Swift Testing needs the whole standard library: tests exist in the ordinary build alone.
-if !isStatic {
+if !isStatic && !isSimulated {
   package.targets += [
     .testTarget(name: "CoreTests", dependencies: ["Core"]),
     .testTarget(name: "LinuxTests", dependencies: ["Linux"]),

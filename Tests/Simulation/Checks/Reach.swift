@@ -6,7 +6,7 @@ enum Reach: Int, CaseIterable {
   case drainCut, endedByChange, exclusiveWake, fullSocket, halfClosed, idleReset
   case interruptedWait, lie, metricsPage, nameMoved, noMemory, noSplice
   case peerVanished, pipe, pipeDiscarded, pipeFullBySlots, probeAbsorbed, questionByTCP
-  case quotaRefused, refused, refusedClient, resetAfterHalfClose, resetPassedOn
+  case questionBudget, quotaRefused, refused, refusedClient, resetAfterHalfClose, resetPassedOn
   case resetUnconnected, secondSignal, settled, shortSend, shortSplice, shortage
   case silentServer, silentTarget, spliced, spuriousEvent, stalledOutput, stashed, statusAtRest
   case stoppedMidway, targetResets, targetsChanged, truncated, urgentMark, urgentSent

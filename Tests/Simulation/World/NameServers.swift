@@ -25,6 +25,7 @@ final class NameWorld {
     lastChange = sim.now
     ttl = plan.isFailover ? 1 : sim.chance.pick([0, 1, 2, 5, 60])
     for name in Plan.names { move(name) }
+    if plan.asksMuch { moods = [.refusing, .refusing, .healthy] }
     for host in ["10.0.0.1", "127.0.0.1", "10.0.7.1", "10.0.7.2"] {
       var value: UInt32 = 0
       for part in host.split(separator: ".") { value = value << 8 | UInt32(part)! }
@@ -64,7 +65,7 @@ final class NameWorld {
           ? Address(ipv4: 0x0a01_0000 | lastLow, port: 0)
           : Address(ipv6Low: 0x1_0000 | UInt64(lastLow), port: 0))
     }
-    addresses[name] = sim.chance.one(in: 12) ? [] : list
+    addresses[name] = plan.asksMuch ? nil : sim.chance.one(in: 12) ? [] : list
     for address in list { trueAddresses.insert(address) }
   }
 
@@ -87,6 +88,7 @@ final class NameWorld {
   func countQuestion() {
     questionTimes.append(sim.now)
     questionTimes.removeAll { $0 <= sim.now - .milliseconds(990) }
+    if questionTimes.count == 12 { sim.reach(.questionBudget) }
     if questionTimes.count > 24 { sim.fail("\(questionTimes.count) questions in a second") }
   }
 

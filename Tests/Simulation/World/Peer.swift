@@ -11,6 +11,8 @@ final class Peer {
   private var script: ArraySlice<Step>
   private var isPausing = false
   private var echoes = false
+  /// Two that echo each other must come to an end.
+  private var echoesLeft = 2_000
   private var reading = Reading.eager
   private var isReadingLater = false
 
@@ -120,7 +122,8 @@ final class Peer {
   private func take(_ count: Int) {
     guard count > 0 else { return }
     read += count
-    if echoes, !wantsEnd {
+    if echoes, !wantsEnd, echoesLeft > 0 {
+      echoesLeft -= 1
       total += count
       push()
     }

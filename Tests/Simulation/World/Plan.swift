@@ -5,7 +5,7 @@ struct Plan {
   static let namePort: UInt16 = 53
   static let firstListenPort: UInt16 = 8080
   static let firstTargetPort: UInt16 = 5432
-  static let names = ["db0.example", "db1.example"]
+  static let names = ["db0.example", "db1.example", "db2.example"]
 
   struct Forward {
     let listenPort: UInt16
@@ -70,9 +70,12 @@ struct Plan {
 
   /// The target's name leads elsewhere in the middle of it.
   let isFailover: Bool
+  /// Many names that nobody knows, asked for under many endings at servers that refuse.
+  let asksMuch: Bool
 
   init(_ chance: inout Chance) {
     isFailover = chance.one(in: 8)
+    asksMuch = !isFailover && chance.one(in: 16)
     workers = chance.number(1...3)
     connectTimeout = .milliseconds(chance.pick([300, 1_000, 2_000, 5_000]))
     idleTimeout = chance.one(in: 4) ? .milliseconds(chance.pick([200, 1_000, 3_000])) : nil
@@ -106,10 +109,12 @@ struct Plan {
     changesTargets = chance.one(in: 3)
     serversAreBad = chance.one(in: 3)
     var conf = ""
-    for server in 1...chance.number(1...3) { conf += "nameserver 10.9.0.\(server)\n" }
+    for server in 1...(asksMuch ? 3 : chance.number(1...3)) {
+      conf += "nameserver 10.9.0.\(server)\n"
+    }
     let options = chance.pick(["", "", "rotate", "single-request", "use-vc", "attempts:3"])
     if !options.isEmpty { conf += "options \(options)\n" }
-    if chance.one(in: 4) { conf += "search one.example two.example\n" }
+    if asksMuch || chance.one(in: 4) { conf += "search one.example two.example\n" }
     resolvConf = conf
     hosts = "127.0.0.1 localhost\n10.0.7.1 listed.example\n10.0.7.2 listed.example\n"
     addForwards(&chance)
@@ -139,14 +144,16 @@ struct Plan {
   }
 
   private mutating func addForwards(_ chance: inout Chance) {
-    for index in 0..<chance.pick([1, 1, 1, 2, 3]) {
+    for index in 0..<(asksMuch ? 3 : chance.pick([1, 1, 1, 2, 3])) {
       let host =
         isFailover
         ? Self.names[0]
-        : chance.pick([
-          "10.0.0.1", "10.0.0.1", "127.0.0.1", "localhost", Self.names[0], Self.names[0],
-          Self.names[1], "listed.example", "2001:db8::7",
-        ])
+        : asksMuch
+          ? Self.names[index]
+          : chance.pick([
+            "10.0.0.1", "10.0.0.1", "127.0.0.1", "localhost", Self.names[0], Self.names[0],
+            Self.names[1], "listed.example", "2001:db8::7",
+          ])
       forwards.append(
         Forward(
           listenPort: Self.firstListenPort + UInt16(index),
