@@ -117,8 +117,9 @@ def unnoticed_case(name, fault):
     def body(verdicts):
         size = 8 * MEBIBYTE
         with Target() as target, daemon_for(target, **through_pipes(fault)) as daemon:
-            chat = Chat(daemon.port)
+            # From the first byte on: what has a pipe already makes no other.
             with Trace(daemon, WORKER, fault) as trace:
+                chat = Chat(daemon.port)
                 began = time.monotonic()
                 jobs = [in_background(transfer, target, daemon.port, x, size, size)
                         for x in (1, 2)]
