@@ -34,7 +34,8 @@ endif
 smaller := --experimental-lto-mode full --omit-frame-pointers -debug-info-format none
 
 # The settings of the other builds must not leak into the ordinary one.
-ordinary := env -u STATIC -u SYSROOT -u VERSION -u FUZZ -u BENCH -u SANITIZED -u SIMULATION
+ordinary := env -u STATIC -u SYSROOT -u VERSION -u FUZZ -u BENCH -u SANITIZED -u SIMULATION \
+  -u SYMBOLS
 
 static := STATIC=$(ARCH) SYSROOT="$(sysroot)" VERSION="$(VERSION)" swift build -c release \
   --product sidecar $(triple) $(smaller)
@@ -104,14 +105,19 @@ build-simulation: deps-build
 simulate-mutants: deps-build ## Shows that the simulation finds each of two dozen mistakes
 	$(ordinary) python3 -B Tests/Simulation/mutants.py
 
-# Races and wrong use of memory: in Core and Linux, and in the ordinary build's daemon while
-# black-box tests run.
-.PHONY: test-sanitizers test-address test-thread
+# Races and wrong use of memory: in Core and Linux, and in the daemon while black-box tests run. The
+# daemon is the ordinary build's for the sanitizers, and the one that is shipped for valgrind.
+.PHONY: test-sanitizers test-address test-thread test-valgrind
 test-sanitizers: test-address test-thread ## The tests under Address- and ThreadSanitizer
 test-address test-thread: test-%: deps build
 	$(ordinary) swift build --build-tests
 	$(ordinary) .ci/sanitize $*
 	$(ordinary) .ci/sanitize $* --daemon
+test-valgrind: deps ## Black-box tests of the static binary under valgrind
+	@.ci/deps valgrind
+	SYMBOLS=1 $(static) --scratch-path .build/symbols
+	$(ordinary) swift build --build-tests
+	$(ordinary) .ci/memcheck .build/symbols/release/sidecar
 
 # Beside other forwarders; BENCH_ROUNDS, BENCH_CASES and BENCH_PEERS choose. The whole takes less
 # than 25 minutes and wants a machine that does nothing else; the quick one takes a minute or so.

@@ -19,6 +19,9 @@ let version = Context.environment["VERSION"] ?? "development"
 /// Set for the sanitizers alone: the black-box tests have none of the program in them.
 let isSanitized = Context.environment["SANITIZED"] != nil
 
+/// Set for valgrind alone: the static binary keeps its symbols (Makefile).
+let hasSymbols = Context.environment["SYMBOLS"] != nil
+
 /// Set for the fuzzer alone: its target exists, and Core is instrumented for it (Makefile).
 let isFuzzed = Context.environment["FUZZ"] != nil
 
@@ -66,7 +69,8 @@ if isStatic {
         "-Xlinker", "-static", "-Xlinker", "-pie", "-Xlinker", "--no-dynamic-linker",
         "\(muslLibrary)/rcrt1.o", "\(muslLibrary)/crti.o",
         "\(muslLibrary)/libc.a", "\(muslLibrary)/crtn.o",
-        "-Xlinker", "-s", "-Xlinker", "--gc-sections", "-Xlinker", "--icf=all", "-Xlinker", "-O2",
+        "-Xlinker", hasSymbols ? "--discard-none" : "-s",
+        "-Xlinker", "--gc-sections", "-Xlinker", "--icf=all", "-Xlinker", "-O2",
         // All modules are optimised as one (the Makefile's LTO). A function that is called once is
         // inlined whatever the threshold; others are smaller called.
         "-Xlinker", "-mllvm", "-Xlinker", "-inline-threshold=0",

@@ -129,7 +129,10 @@ CASES = (
         "out of descriptors, it serves on without spinning, and recovers",
         "clients beyond the limit wait for a place"), working.descriptors,
          {"haproxy": changed("haproxy", (f"  maxconn {peers.CONNECTIONS}\n", ""))}, notes=(
-             Note("socat", "it has a process for each connection, and seldom reaches the limit"),)),
+             Note("proxyd", "with `--connections-max` at half of what fits: {}", commanded(
+                 "proxyd", (f"--connections-max={peers.CONNECTIONS}",
+                            (f"--connections-max={working.DESCRIPTORS // 12}",)))),
+             Note("socat", "it has a process for each connection, and seldom reaches the limit"))),
     Case("quota", ("the user's quota for pipes used up: every byte arrives, less than "
                    f"{working.COLLAPSED} times slower",), working.pipe_quota, notes=(
                        Note("haproxy", "it uses pipes with `splice-request`, `splice-response`: {}",

@@ -43,7 +43,7 @@ MUTANTS = [
     ("takes a full pipe for an empty socket", "no stall", "Core/Flow.swift",
      "      take(count, into: .pipe, &left)\n",
      "      take(count, into: .pipe, &left)\n"
-     "      if count < Int(rules.pipeBytes) { flags.remove(.mayRead) }\n"),
+     "      if count < Int(rules.fillBytes) { flags.remove(.mayRead) }\n"),
     ("keeps a free place to itself", "no stall", "Daemon/Shared.swift",
      "    if waitingForPlace.load(ordering: .sequentiallyConsistent) != 0 {\n",
      "    if waitingForPlace.load(ordering: .sequentiallyConsistent) == .max {\n"),

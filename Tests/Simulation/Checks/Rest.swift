@@ -13,7 +13,7 @@ extension World {
     settings.maxConnections = plan.maxConnections < 1_000 ? plan.maxConnections : nil
     return Limits(
       settings: settings, descriptors: plan.descriptors, cpus: 2,
-      pipeQuotaPages: plan.pipeQuotaPages, pipeBytes: Int(FlowRules().pipeBytes))
+      pipeQuotaPages: plan.pipeQuotaPages)
   }
 
   func judgeRest() {

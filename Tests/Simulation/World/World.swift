@@ -33,7 +33,7 @@ final class World {
     self.plan = plan
     let limits = Self.limits(plan)
     limit = limits.connections
-    pipeLimit = limits.pipesPerWorker * limits.workers
+    pipeLimit = limits.pipes.count * limits.workers
     targets = Targets(plan)
     names = NameWorld(plan)
   }
