@@ -58,7 +58,7 @@ MUTANTS = [
     ("asks without a budget", "the DNS budget holds", "Core/NameServers.swift",
      "    guard emptyAt + Self.interval <= now else { return emptyAt + Self.interval }\n", ""),
     ("takes pipes beyond its share", "the pipe quota is respected", "Daemon/PipePool.swift",
-     "    guard made < limit else { return .none }\n", ""),
+     "    guard made < share.count else { return .none }\n", ""),
     ("waits too long for a target", "CONNECT_TIMEOUT holds", "Daemon/Connector.swift",
      "      end: connection.pointee.accepted + settings.connectTimeout)",
      "      end: connection.pointee.accepted + settings.connectTimeout + .seconds(1))"),
