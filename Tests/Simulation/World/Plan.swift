@@ -132,14 +132,14 @@ struct Plan {
   }
 
   /// Simulated time after which a schedule must be over.
-  var mostTime: Time { .seconds(400) }
+  var mostTime: Time { max(.seconds(400), settledAt + .seconds(200)) }
 
   /// When everything that was begun must have come to its end.
   var settledAt: Time {
-    // At a limit they wait for each other, and each may wait for a target.
+    // At a limit they wait for each other; each may wait for a target, or have one that vanishes.
     let waits = maxConnections < 1_000 || lacksSomething
     let turns = Time(waits ? visits.count + 1 : 1)
-    return lastEnd + peerTimeout * 3 / 2 + connectTimeout * turns + (idleTimeout ?? 0)
+    return lastEnd + (peerTimeout * 3 / 2 + connectTimeout) * turns + (idleTimeout ?? 0)
       + .seconds(25)
   }
 
