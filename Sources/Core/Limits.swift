@@ -14,6 +14,7 @@ public struct Limits: Equatable, Sendable {
 
   /// Standard streams, pollers, counters, listeners, and a rest for files that are read.
   static let reservedDescriptors = 32
+
   /// - Parameters:
   ///   - settings: what was asked for.
   ///   - descriptors: RLIMIT_NOFILE.

@@ -36,13 +36,14 @@ public struct Event {
 public struct Poller: ~Copyable, @unchecked Sendable {
   private let descriptor: Descriptor
   private let events: UnsafeMutablePointer<linux_event>
-  private let room = EventRoom()
 
   /// - Throws: EMFILE, ENFILE, ENOMEM.
   public init() throws(Errno) {
     descriptor = Descriptor(owning: try checked(linux_poller()))
-    events = room.start
+    events = .allocate(capacity: Int(LINUX_EVENTS_AT_ONCE))
   }
+
+  deinit { events.deallocate() }
 
   /// The number under which other threads add to this poller; epoll_ctl(2) is safe to call so.
   public var number: Int32 { descriptor.number }
@@ -61,13 +62,6 @@ public struct Poller: ~Copyable, @unchecked Sendable {
   @usableFromInline borrowing func read(_ index: Int) -> Event {
     Event(token: events[index].token, readiness: Readiness(bits: events[index].readiness))
   }
-}
-
-/// Frees the room with its poller, which reads it without counting references to this.
-private final class EventRoom {
-  let start = UnsafeMutablePointer<linux_event>.allocate(capacity: Int(LINUX_EVENTS_AT_ONCE))
-
-  deinit { start.deallocate() }
 }
 
 /// What a descriptor is watched for.

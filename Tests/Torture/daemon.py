@@ -131,11 +131,6 @@ class Daemon:
                     total += sum(int(x) for x in re.findall(r"ctxt_switches:\s+(\d+)", file.read()))
         return total
 
-    def cpu_seconds(self):
-        with open(f"/proc/{self.pid}/stat", encoding="utf-8") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
     # At rest.
 
     def is_at_rest(self):

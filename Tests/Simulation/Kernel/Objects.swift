@@ -36,6 +36,10 @@ class Object {
   /// What poll(2) would say.
   func readiness() -> UInt32 { 0 }
 
+  // recv(2) and send(2), of what has them.
+  func receive(_ bytes: UnsafeMutableRawPointer, _ limit: Int) -> Int { Int(Code.invalid) }
+  func send(_ bytes: UnsafeRawPointer, _ count: Int) -> Int { Int(Code.invalid) }
+
   /// The last descriptor is closed.
   func close() {}
 
@@ -77,10 +81,10 @@ final class Watch {
     self.token = token
   }
 
-  var isExclusive: Bool { interest & 1 << 28 != 0 }
-  var isEdge: Bool { interest & 1 << 31 != 0 }
+  var isExclusive: Bool { interest & Ready.exclusive != 0 }
+  var isEdge: Bool { interest & Ready.edge != 0 }
   /// EPOLLERR and EPOLLHUP are told of whether asked for or not.
-  var asked: UInt32 { interest & ~(1 << 31 | 1 << 28) | 0x18 }
+  var asked: UInt32 { interest & ~(Ready.edge | Ready.exclusive) | Ready.error | Ready.hangUp }
 }
 
 final class Kernel {

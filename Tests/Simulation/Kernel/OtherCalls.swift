@@ -43,30 +43,32 @@ func callPoller() -> Int32 {
   return sim.kernel.install(Poller())
 }
 
-@c(linux_poller_add)
-func callPollerAdd(
-  _ poller: Int32, _ descriptor: Int32, _ interest: UInt32, _ token: UInt64
+/// epoll_ctl(2), to add or to change.
+private func watch(
+  _ name: StaticString, _ poller: Int32, _ descriptor: Int32, _ interest: UInt32, _ token: UInt64,
+  _ change: (Poller, Object, UInt32, UInt64) -> Int32
 ) -> Int32 {
   sim.enter()
   let poller = sim.kernel.find(poller, Poller.self)
   let object = sim.kernel[descriptor]
-  let result = sim.kernel.watch(poller, object, interest, token)
+  let result = change(poller, object, interest, token)
   if result == 0 { sim.world.watched(object, Place(poller, token)) }
-  sim.trace("watch \(descriptor) \(String(interest, radix: 16)) -> \(result)")
+  sim.trace("\(name) \(descriptor) \(String(interest, radix: 16)) -> \(result)")
   return result
+}
+
+@c(linux_poller_add)
+func callPollerAdd(
+  _ poller: Int32, _ descriptor: Int32, _ interest: UInt32, _ token: UInt64
+) -> Int32 {
+  watch("watch", poller, descriptor, interest, token, sim.kernel.watch)
 }
 
 @c(linux_poller_change)
 func callPollerChange(
   _ poller: Int32, _ descriptor: Int32, _ interest: UInt32, _ token: UInt64
 ) -> Int32 {
-  sim.enter()
-  let poller = sim.kernel.find(poller, Poller.self)
-  let object = sim.kernel[descriptor]
-  let result = sim.kernel.rewatch(poller, object, interest, token)
-  if result == 0 { sim.world.watched(object, Place(poller, token)) }
-  sim.trace("rewatch \(descriptor) \(String(interest, radix: 16)) -> \(result)")
-  return result
+  watch("rewatch", poller, descriptor, interest, token, sim.kernel.rewatch)
 }
 
 @c(linux_poller_remove)

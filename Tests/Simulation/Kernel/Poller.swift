@@ -2,6 +2,19 @@
 // for each change, whatever it was, with all that is true at that moment; no change is lost.
 import CLinux
 
+/// epoll's bits.
+enum Ready {
+  static let input = UInt32(LINUX_READABLE)
+  static let urgent = UInt32(LINUX_URGENT)
+  static let output = UInt32(LINUX_WRITABLE)
+  static let error = UInt32(LINUX_ERROR)
+  static let hangUp = UInt32(LINUX_HANG_UP)
+  static let ended = UInt32(LINUX_PEER_ENDED)
+  // Of an interest: how it is told.
+  static let exclusive = UInt32(LINUX_EXCLUSIVE)
+  static let edge = LINUX_EDGE_TRIGGERED
+}
+
 final class Poller: Object {
   private var ready: [Watch] = []
   private var waiting: Fiber?

@@ -73,13 +73,7 @@ func callShutdownSending(_ socket: Int32) -> Int32 {
 @c(linux_receive)
 func callReceive(_ socket: Int32, _ bytes: UnsafeMutableRawPointer?, _ capacity: Int) -> Int64 {
   sim.enter()
-  let result: Int
-  switch sim.kernel[socket] {
-  case let stream as Stream: result = stream.receive(bytes!, capacity)
-  case let talk as Talk: result = talk.receive(bytes!, capacity)
-  case let datagrams as Datagrams: result = datagrams.receive(bytes!, capacity)
-  case _: result = Int(Code.invalid)
-  }
+  let result = sim.kernel[socket].receive(bytes!, capacity)
   sim.trace("receive \(socket) \(capacity) -> \(result)")
   return Int64(result)
 }
@@ -96,13 +90,7 @@ func callPeek(_ socket: Int32, _ bytes: UnsafeMutableRawPointer?, _ capacity: In
 @c(linux_send)
 func callSend(_ socket: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int64 {
   sim.enter()
-  let result: Int
-  switch sim.kernel[socket] {
-  case let stream as Stream: result = stream.send(bytes!, count)
-  case let talk as Talk: result = talk.send(bytes!, count)
-  case let datagrams as Datagrams: result = datagrams.send(bytes!, count)
-  case _: result = Int(Code.invalid)
-  }
+  let result = sim.kernel[socket].send(bytes!, count)
   sim.trace("send \(socket) \(count) -> \(result)")
   return Int64(result)
 }

@@ -208,7 +208,7 @@ final class Talk: Object {
     return isConnecting ? Code.already : 0
   }
 
-  func receive(_ bytes: UnsafeMutableRawPointer, _ limit: Int) -> Int {
+  override func receive(_ bytes: UnsafeMutableRawPointer, _ limit: Int) -> Int {
     guard !inbox.isEmpty else {
       if error != 0 { return Int(error) }
       return hasEnd ? 0 : Int(Code.wouldBlock)
@@ -220,7 +220,7 @@ final class Talk: Object {
     return count
   }
 
-  func send(_ bytes: UnsafeRawPointer, _ count: Int) -> Int {
+  override func send(_ bytes: UnsafeRawPointer, _ count: Int) -> Int {
     if error != 0 { return Int(error) }
     guard !isConnecting else { return Int(Code.wouldBlock) }
     sim.progress()

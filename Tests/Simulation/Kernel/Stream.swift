@@ -2,16 +2,6 @@
 // read, what was written and is not acknowledged, its ends and its errors. Bytes are positions in
 // the stream that the peer sends; they are made when they are read, and judged when they are sent.
 
-/// epoll's bits.
-enum Ready {
-  static let input: UInt32 = 0x1
-  static let urgent: UInt32 = 0x2
-  static let output: UInt32 = 0x4
-  static let error: UInt32 = 0x8
-  static let hangUp: UInt32 = 0x10
-  static let ended: UInt32 = 0x2000
-}
-
 final class Stream: Object {
   enum State { case fresh, connecting, established, ended }
 
@@ -246,6 +236,12 @@ final class Stream: Object {
     }
     return probes
   }
+
+  override func receive(_ bytes: UnsafeMutableRawPointer, _ limit: Int) -> Int {
+    receive(bytes, limit, peeks: false)
+  }
+
+  override func send(_ bytes: UnsafeRawPointer, _ count: Int) -> Int { write(bytes, count) }
 
   override func close() {
     isClosed = true

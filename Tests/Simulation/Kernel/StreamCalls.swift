@@ -46,7 +46,7 @@ extension Stream {
     sim.fail("the urgent byte of \(number) is lost")
   }
 
-  func receive(_ bytes: UnsafeMutableRawPointer, _ limit: Int, peeks: Bool = false) -> Int {
+  func receive(_ bytes: UnsafeMutableRawPointer, _ limit: Int, peeks: Bool) -> Int {
     if !peeks { touch() }
     skipUrgent()
     let count = readable(limit)
@@ -101,7 +101,7 @@ extension Stream {
     }
   }
 
-  func send(_ bytes: UnsafeRawPointer, _ count: Int) -> Int {
+  func write(_ bytes: UnsafeRawPointer, _ count: Int) -> Int {
     touch()
     if let code = refusal() { return code }
     let taken = min(count, sendCapacity - used)

@@ -231,7 +231,7 @@ final class Datagrams: Object {
     return 0
   }
 
-  func send(_ bytes: UnsafeRawPointer, _ count: Int) -> Int {
+  override func send(_ bytes: UnsafeRawPointer, _ count: Int) -> Int {
     sim.progress()
     let message = Array(UnsafeRawBufferPointer(start: bytes, count: count))
     sim.world.names.ask(message, server, byTCP: false) { [weak self] reply in
@@ -246,7 +246,7 @@ final class Datagrams: Object {
     return count
   }
 
-  func receive(_ bytes: UnsafeMutableRawPointer, _ limit: Int) -> Int {
+  override func receive(_ bytes: UnsafeMutableRawPointer, _ limit: Int) -> Int {
     if error != 0 {
       defer { error = 0 }
       return Int(error)
