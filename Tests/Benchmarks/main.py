@@ -13,6 +13,7 @@ import harness
 import load
 import machine
 import measure
+import network
 import pages
 import peers
 import publish
@@ -171,6 +172,7 @@ def measure_all(results, planned, server):
 
 def run(defaults, out):
     machine.raise_descriptor_limit()
+    network.enter_own()
     made = settings(defaults, os.environ)
     if defaults is WHOLE and not made["is_whole"]:
         out += "/part"  # the last whole run can still be published

@@ -30,9 +30,11 @@ def section(results):
     words = (
         f"Measured on {facts['date']} at commit {facts['commit']}, beside {versions}: "
         f"{facts['cpus']} CPUs ({facts['cpu']}), Linux {facts['kernel']}, load generator and "
-        f"target on the same CPUs, of which other programs used {results.others():.1%}; "
-        f"{report.settings_line(results)}. A bar is a median, its whisker goes from the lowest to "
-        f"the highest; `!` says that there were errors. [The other cases, all figures, the goals "
+        f"target on the same CPUs and a loopback of its own "
+        f"({facts['net.ipv4.tcp_congestion_control']}), of which other programs used "
+        f"{results.others():.1%}; {report.settings_line(results)}. A bar is a median, its whisker "
+        f"goes from the lowest to the highest; `!` says that there were errors. [The other cases, "
+        f"all figures, the goals "
         f"and how each peer was set up]({PAGE}).")
     return "\n".join([*textwrap.wrap(words, 100, break_long_words=False, break_on_hyphens=False),
                       "", *(f"![{html.escape(titles[x])}]({FOLDER}/{x}.svg)" for x in SHOWN)])

@@ -17,7 +17,8 @@ def heading(results):
         f"{facts['memory_mb']:,} MB",
         f"  load when it began {facts['load']:.2f}; other programs used "
         f"{results.others():.1%} of the CPUs meanwhile (median)",
-        f"  nofile {facts['descriptors']}, pipe quota {facts['fs.pipe-user-pages-soft']} pages",
+        f"  nofile {facts['descriptors']}, pipe quota {facts['fs.pipe-user-pages-soft']} pages, "
+        f"congestion control {facts['net.ipv4.tcp_congestion_control']}",
         f"  {settings_line(results)}",
     ]
     return lines

@@ -2,6 +2,7 @@
 import re
 import resource
 import subprocess
+import sys
 import tempfile
 import unittest
 import xml.etree.ElementTree
@@ -32,7 +33,7 @@ def results_of(*rows):
     made = Results(
         {"date": "2026-01-02 03:04 UTC", "commit": "abc", "kernel": "6", "architecture": "x86_64",
          "cpus": 2, "cpu": "one", "memory_mb": 1, "load": 0.0, "descriptors": 1,
-         "fs.pipe-user-pages-soft": "1"},
+         "fs.pipe-user-pages-soft": "1", "net.ipv4.tcp_congestion_control": "cubic"},
         {x.key: main.describe(x, "1.0") for x in peers.PEERS},
         {"rounds": 3, "seconds": 1.0, "seed": 6, "left_out": {}, "is_whole": True})
     for case, peer, metric, values in rows:
@@ -225,6 +226,21 @@ class Plans(unittest.TestCase):
         self.assertNotIn(("trips-1", "root", "sidecar"), made)
         self.assertNotIn(("bulk-up-16", "root", "nginx"), made)
         self.assertNotIn(("pgbench", "unprivileged", "sidecar"), made)
+
+    @unittest.skipUnless(harness.run("unshare", "--net", "true", wanted=None).code == 0,
+                         "a network of its own needs rights")
+    def test_a_run_has_a_loopback_of_its_own_that_nobody_paces(self):
+        """In another process, which keeps the machine's network for everybody else."""
+        said = harness.run(sys.executable, "-B", "-c", """if True:
+            import os, socket, network
+            machines = os.stat("/proc/thread-self/ns/net").st_ino
+            network.enter_own()
+            with socket.create_server(("127.0.0.1", 0)) as server:
+                socket.create_connection(server.getsockname()).close()
+            print(os.stat("/proc/thread-self/ns/net").st_ino != machines)
+            print(network.congestion_control() in network.UNPACED)""",
+                           env={"PYTHONPATH": ":".join(sys.path)})
+        self.assertEqual(said.out.split(), ["True", "True"])
 
     def test_a_disturbed_sample_is_taken_again_and_the_quieter_one_kept(self):
         def taken(tries, *others, failure=None):
