@@ -72,7 +72,7 @@ public struct Flow: Sendable {
   private var flags: Flags = .mayWrite
   private(set) var progress = Progress.open
   private var hold = Hold.nothing
-  /// Full reads, or small fills, in a row.
+  /// Full reads less short ones, or small fills in a row.
   private var streak: UInt8 = 0
 
   public init() {}
@@ -103,7 +103,7 @@ public struct Flow: Sendable {
   /// A message was received, in less than a buffer, and sent: short of nothing.
   mutating func passed(_ count: Int) {
     flags = .mayWrite
-    streak = 0
+    countShortRead()
     deliveredBytes += UInt64(count)
   }
 
@@ -220,15 +220,21 @@ public struct Flow: Sendable {
     switch outcome {
     case .moved(let count):
       take(count, into: .buffer, &left)
-      streak = count < limit ? 0 : min(streak + 1, rules.promoteAfter)
-      if count < limit && !flags.contains(.readsToTheEnd) { flags.remove(.mayRead) }
+      guard count < limit else { return streak = min(streak + 1, rules.promoteAfter) }
+      countShortRead()
+      if !flags.contains(.readsToTheEnd) { flags.remove(.mayRead) }
     case .ended: flags.insert(.sourceEnded)
     case .wouldBlock:
       flags.remove(.mayRead)
-      streak = 0
       if flags.contains(.sourceFailed) { flags.insert(.sourceEnded) }
     case .done, .refused: preconditionFailure("not an outcome of receiving")
     }
+  }
+
+  /// It takes one full read back, not all of them: whoever is served fast finds some short ones in
+  /// any stream.
+  private mutating func countShortRead() {
+    if streak > 0 { streak -= 1 }
   }
 
   private mutating func filled(_ outcome: Outcome, _ rules: FlowRules, _ left: inout Int32) {

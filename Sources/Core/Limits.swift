@@ -40,8 +40,7 @@ public struct Limits: Equatable, Sendable {
 /// many streams, whose pipes are filled less at a time, keep to the quota.
 ///
 /// CPU time per GB, pipes of 64 KiB, 256 KiB, 1 MiB, and 4 of 1 MiB beside others of 256 KiB:
-/// 1 stream 478, 278, 215, 209 ms; 16 streams 286, 228, 193, 209; 200 streams 203, 193, 212, 188.
-/// Below 256 KiB copying is as good (`FlowRules.bufferBytes`).
+/// 1 stream 222, 115, 104, 113 ms; 16 streams 196, 172, 156, 166; 200 streams 164, 168, 164, 156.
 public struct PipeShare: Equatable, Sendable {
   public static let largeBytes: Int32 = 1024 * 1024
   public static let smallBytes: Int32 = 256 * 1024

@@ -24,6 +24,8 @@ struct Accepting: ~Copyable {
   var saysShortageAgain = Instant(nanoseconds: .min)
   var saysLimitAgain = Instant(nanoseconds: .min)
 
+  /// So that a flood of clients takes turns with those who are served. It costs nothing:
+  /// connections a second of 256 clients with 1, 4, 16, 64: 15,196, 15,301, 15,219, 15,308.
   static let maxBatch = 16
   /// net.core.somaxconn, as it is by default since Linux 5.4.
   static let maxBacklog = 4096

@@ -28,7 +28,8 @@ final class LogWriter: @unchecked Sendable {
   }
 
   /// How long lines are gathered after others were written: under load, some hundred cost two
-  /// system calls then, and a reader notices nothing.
+  /// system calls then, and a reader notices nothing. CPU time per 1,000 connections of 8 clients
+  /// with 1, 10, 50, 200 ms: 65.3, 65.3, 64.8, 66.0 ms, of 64: 60.8, 62.4, 63.5, 61.9: noise.
   private static let napMilliseconds: Int32 = 50
 
   init(doors: [WorkerDoor], supervisor: LogRing, format: LogFormat) throws(Errno) {

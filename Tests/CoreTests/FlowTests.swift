@@ -76,7 +76,39 @@ import Testing
     #expect(flow.deliveredBytes == 1000)
   }
 
-  @Test func fullReadsInARowMakeAFlowBulk() {
+  @Test func aShortReadTakesOneFullReadBack() {
+    var flow = readableFlow()
+    fillAndSend(Int(rules.promoteAfter) - 1, &flow)
+    expect(.receive(limit: buffer), .moved(buffer - 1), &flow)
+    expect(.send(offset: 0, count: buffer - 1), .moved(buffer - 1), &flow)
+    flow.sourceMayRead(toTheEnd: false, isUrgent: false)
+    fillAndSend(2, &flow)
+    #expect(flow.next(rules, left: 1) == .borrowPipe)
+  }
+
+  @Test func messagesOfOneFullReadAndAShortOneAreNoBulk() {
+    var flow = readableFlow()
+    for _ in 0..<100 {
+      flow.passed(1)
+      flow.sourceMayRead(toTheEnd: false, isUrgent: false)
+      fillAndSend(1, &flow)
+    }
+    fillAndSend(Int(rules.promoteAfter) - 2, &flow)
+    #expect(flow.next(rules, left: 1) == .receive(limit: buffer))
+    fillAndSend(1, &flow)
+    #expect(flow.next(rules, left: 1) == .borrowPipe)
+  }
+
+  @Test func aReadOfNothingTakesNoneBack() {
+    var flow = readableFlow()
+    fillAndSend(Int(rules.promoteAfter) - 1, &flow)
+    expect(.receive(limit: buffer), .wouldBlock, &flow)
+    flow.sourceMayRead(toTheEnd: false, isUrgent: false)
+    fillAndSend(1, &flow)
+    #expect(flow.next(rules, left: 1) == .borrowPipe)
+  }
+
+  @Test func fullReadsMakeAFlowBulk() {
     var flow = readableFlow()
     fillAndSend(Int(rules.promoteAfter), &flow)
     expect(.borrowPipe, .done, &flow)

@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BUFFER = 32 << 10, PIPE = 1 << 20, PROMOTE = 8, EVENTS = 128 };
+enum { BUFFER = 32 << 10, PIPE = 1 << 20, PROMOTE = 5, EVENTS = 128 };
 
 // One direction: from ends[i] to ends[1 - i].
 struct direction {
@@ -77,7 +77,8 @@ static ssize_t fill(struct direction *way, int source) {
 static ssize_t copy(struct direction *way, int source, int target, char *buffer) {
     ssize_t count = recv(source, buffer, BUFFER, 0);
     if (count <= 0) return count;
-    way->full_reads = count == BUFFER ? way->full_reads + 1 : 0;
+    if (count == BUFFER) way->full_reads++;
+    else if (way->full_reads > 0) way->full_reads--;
     ssize_t sent = send(target, buffer, (size_t)count, MSG_NOSIGNAL);
     if (sent < count) {
         size_t done = sent > 0 ? (size_t)sent : 0;
