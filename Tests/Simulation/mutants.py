@@ -9,6 +9,11 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 COPY = os.path.join(ROOT, ".build", "mutants")
 BATCH = "400000"
 
+WATCH_NEARBY = ("        try watch(\n"
+                "          attempt.number, with: door.poller.number, for: .input,"
+                " token: token(slot, .upstream))\n")
+PROVE = "        result = prove(connection, attempt)\n"
+
 # Name, what must hold, file below Sources, what is there, what the mistake makes of it.
 MUTANTS = [
     ("drops the rest of a short send", "every byte arrives, in order", "Core/Flow.swift",
@@ -30,6 +35,10 @@ MUTANTS = [
      "    case .ended: flags.insert(.sourceEnded)\n"),
     ("closes a vanished end in order", "a cut stream ends in a reset", "Core/Relay.swift",
      "{ failedEnd == end && verdict?.reason == .reset }", "{ failedEnd == end }"),
+    ("sends before it watches", "every byte arrives, in order", "Daemon/Connector.swift",
+     WATCH_NEARBY + PROVE, PROVE + WATCH_NEARBY),
+    ("dials on without memory", "a cut stream ends in a reset", "Daemon/Connector.swift",
+     "        if connection.pointee.relay.wasAborted {\n", "        if false {\n"),
     ("reads past an urgent byte", "no byte is lost", "Daemon/Closing.swift",
      "    if end == .upstream { setUpUpstream(connection) }\n", ""),
     ("forgets a name server's sockets", "every descriptor is closed", "Daemon/Resolver.swift",

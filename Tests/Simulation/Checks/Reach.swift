@@ -4,13 +4,13 @@ enum Reach: Int, CaseIterable {
   case abortedInBacklog, attemptCalledOff, awaitedDelivery, bothEnded, bytesAfterClose
   case closedWindow, connectionLimit, controlTaken, delayedEvent, descriptorsUsedUp
   case drainCut, endedByChange, exclusiveWake, fullSocket, halfClosed, idleReset
-  case interruptedWait, lie, metricsPage, nameMoved, noMemory, noSplice
+  case interruptedWait, lie, metricsPage, nameMoved, noMemory, noMemoryToDial, noSplice
   case peerVanished, pipe, pipeDiscarded, pipeFullBySlots, probeAbsorbed, questionByTCP
   case questionBudget, quotaRefused, refused, refusedClient, resetAfterHalfClose, resetPassedOn
   case resetUnconnected, secondSignal, settled, shortSend, shortSplice, shortage
   case silentServer, silentTarget, spliced, spuriousEvent, stalledOutput, stashed, statusAtRest
   case stoppedMidway, targetResets, targetsChanged, truncated, urgentMark, urgentSent
-  case watchRefused, wholeBothWays, loopback
+  case watchRefused, watchRefusedNearby, wholeBothWays, loopback
 }
 
 extension Schedule {

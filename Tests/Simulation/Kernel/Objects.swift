@@ -107,6 +107,8 @@ final class Kernel {
   /// May be lowered while the daemon runs (prlimit(2)).
   var descriptorLimit: Int
   var lastShortage: Time = 0
+  /// The call, by its number, in which a socket took nothing since it was not connected yet.
+  var sentTooEarly = 0
   var environment: [String: UnsafeMutablePointer<CChar>] = [:]
 
   init(_ plan: Plan) {
@@ -193,6 +195,7 @@ final class Kernel {
     guard !object.watches.contains(where: { $0.poller === poller }) else { return -17 }
     if isHostile, plan.failsToWatch > 0, sim.chance.one(in: plan.failsToWatch) {
       sim.reach(.watchRefused)
+      sim.world.watchRefused(object, Place(poller, token))
       lastShortage = sim.now
       return sim.chance.one(in: 2) ? Code.noMemory : Code.noSpace
     }

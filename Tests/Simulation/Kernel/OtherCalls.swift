@@ -225,6 +225,7 @@ func callAllocate(_ bytes: Int) -> UnsafeMutableRawPointer? {
     sim.chance.one(in: sim.plan.failsToAllocate)
   {
     sim.reach(.noMemory)
+    if sim.kernel.sentTooEarly == sim.calls { sim.reach(.noMemoryToDial) }
     sim.world.allocationFailed = true
     return nil
   }

@@ -93,7 +93,9 @@ extension Stream {
   private func refusal() -> Int? {
     switch state {
     case .fresh: return Int(Code.brokenPipe)
-    case .connecting: return Int(Code.wouldBlock)
+    case .connecting:
+      sim.kernel.sentTooEarly = sim.calls
+      return Int(Code.wouldBlock)
     case .ended: return Int(error != 0 ? takeError() : Code.brokenPipe)
     case .established:
       if error != 0 { return Int(takeError()) }

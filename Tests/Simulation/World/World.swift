@@ -141,6 +141,14 @@ final class World {
     }
   }
 
+  /// A target on this machine, connected already, for a client that has spoken.
+  func watchRefused(_ object: Object, _ place: Place?) {
+    guard let stream = object as? Stream, !stream.isClient, stream.address.isLoopback,
+      stream.state == .established, let client = place.flatMap({ clientsByPlace[$0] })
+    else { return }
+    if client.arrived > 0 { sim.reach(.watchRefusedNearby) }
+  }
+
   /// One that had left before it was accepted is none of the target's business.
   private func judgeProbe(_ client: Stream) {
     guard plan.absorbsProbes, plan.delaysEvents == 0, client.arrived == 0 else { return }
