@@ -35,7 +35,7 @@ smaller := --experimental-lto-mode full --omit-frame-pointers -debug-info-format
 
 # The settings of the other builds must not leak into the ordinary one.
 ordinary := env -u STATIC -u SYSROOT -u VERSION -u FUZZ -u BENCH -u SANITIZED -u SIMULATION \
-  -u SYMBOLS
+  -u HEAP
 
 static := STATIC=$(ARCH) SYSROOT="$(sysroot)" VERSION="$(VERSION)" swift build -c release \
   --product sidecar $(triple) $(smaller)
@@ -106,7 +106,8 @@ simulate-mutants: deps-build ## Shows that the simulation finds each of two doze
 	$(ordinary) python3 -B Tests/Simulation/mutants.py
 
 # Races and wrong use of memory: in Core and Linux, and in the daemon while black-box tests run. The
-# daemon is the ordinary build's for the sanitizers, and the one that is shipped for valgrind.
+# daemon is the ordinary build's for the sanitizers, and for valgrind the one that is shipped, but
+# for its heap.
 .PHONY: test-sanitizers test-address test-thread test-valgrind
 test-sanitizers: test-address test-thread ## The tests under Address- and ThreadSanitizer
 test-address test-thread: test-%: deps build
@@ -115,9 +116,13 @@ test-address test-thread: test-%: deps build
 	$(ordinary) .ci/sanitize $* --daemon
 test-valgrind: deps ## Black-box tests of the static binary under valgrind
 	@.ci/deps valgrind
-	SYMBOLS=1 $(static) --scratch-path .build/symbols
+	@mkdir -p .build
+	clang -O2 -Wall -Wextra -Werror -fPIE -nostdlibinc -isystem /usr/include/$(HOST)-linux-musl \
+	  -I/usr/include/valgrind -c -o .build/heap.o Tests/Memcheck/heap.c
+	@rm -f .build/memcheck/release/sidecar # a heap that changed is no reason to link again
+	HEAP="$(CURDIR)/.build/heap.o" $(static) --scratch-path .build/memcheck
 	$(ordinary) swift build --build-tests
-	$(ordinary) .ci/memcheck .build/symbols/release/sidecar
+	$(ordinary) .ci/memcheck .build/memcheck/release/sidecar
 
 # Beside other forwarders; BENCH_ROUNDS, BENCH_CASES and BENCH_PEERS choose. The whole takes less
 # than 25 minutes and wants a machine that does nothing else; the quick one takes a minute or so.

@@ -19,8 +19,9 @@ let version = Context.environment["VERSION"] ?? "development"
 /// Set for the sanitizers alone: the black-box tests have none of the program in them.
 let isSanitized = Context.environment["SANITIZED"] != nil
 
-/// Set for valgrind alone: the static binary keeps its symbols (Makefile).
-let hasSymbols = Context.environment["SYMBOLS"] != nil
+/// Set for valgrind alone: the object file of another heap, with which the static binary is linked
+/// in place of musl's; and it keeps its symbols (Makefile).
+let heap = Context.environment["HEAP"]
 
 /// Set for the fuzzer alone: its target exists, and Core is instrumented for it (Makefile).
 let isFuzzed = Context.environment["FUZZ"] != nil
@@ -64,12 +65,12 @@ if isStatic {
   ]
   linkerSettings = [
     .unsafeFlags(
-      [
+      (heap.map { [$0] } ?? []) + [
         "-Xclang-linker", "-nostdlib", "-use-ld=lld",
         "-Xlinker", "-static", "-Xlinker", "-pie", "-Xlinker", "--no-dynamic-linker",
         "\(muslLibrary)/rcrt1.o", "\(muslLibrary)/crti.o",
         "\(muslLibrary)/libc.a", "\(muslLibrary)/crtn.o",
-        "-Xlinker", hasSymbols ? "--discard-none" : "-s",
+        "-Xlinker", heap == nil ? "-s" : "--discard-none",
         "-Xlinker", "--gc-sections", "-Xlinker", "--icf=all", "-Xlinker", "-O2",
         // All modules are optimised as one (the Makefile's LTO). A function that is called once is
         // inlined whatever the threshold; others are smaller called.
