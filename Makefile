@@ -102,7 +102,7 @@ simulate test-simulation: build-simulation ## Simulates a million schedules; 30 
 build-simulation: deps-build
 	$(ordinary) SIMULATION=1 swift build -c release --product Simulate \
 	  --scratch-path .build/simulation
-simulate-mutants: deps-build ## Shows that the simulation finds each of two dozen mistakes
+simulate-mutants: deps-build ## Shows that the simulation finds each mistake made on purpose
 	$(ordinary) python3 -B Tests/Simulation/mutants.py
 
 # Races and wrong use of memory: in Core and Linux, and in the daemon while black-box tests run. The

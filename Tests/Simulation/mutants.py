@@ -1,13 +1,15 @@
 # Mistakes made on purpose in a copy of the real sources, each of which the simulation must find:
 # one at least for each thing that must hold. Usage: mutants.py [NAME...]
+import concurrent.futures
 import os
+import queue
 import re
 import subprocess
 import sys
+import time
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
-COPY = os.path.join(ROOT, ".build", "mutants")
-BATCH = "400000"
+SCHEDULES = "400000"
 
 WATCH_NEARBY = ("        try watch(\n"
                 "          attempt.number, with: door.poller.number, for: .input,"
@@ -100,16 +102,56 @@ MUTANTS = [
 ]
 
 
-def copy_sources():
-    os.makedirs(COPY, exist_ok=True)
-    for name in ("Sources", os.path.join("Tests", "Simulation")):
-        source, target = os.path.join(ROOT, name), os.path.join(COPY, name)
-        for folder, _, files in os.walk(source):
-            there = os.path.join(target, os.path.relpath(folder, source))
-            os.makedirs(there, exist_ok=True)
-            for file in files:
-                put(os.path.join(there, file), read(os.path.join(folder, file)))
-    put(os.path.join(COPY, "Package.swift"), read(os.path.join(ROOT, "Package.swift")))
+class Copy:
+    """Of the sources, with what was built of it: each mistake is built upon the one before."""
+
+    def __init__(self, number):
+        self.root = os.path.join(ROOT, ".build", "mutants", str(number))
+        self.scratch = os.path.join(self.root, ".build")
+        for name in ("Sources", os.path.join("Tests", "Simulation")):
+            source, target = os.path.join(ROOT, name), os.path.join(self.root, name)
+            for folder, _, files in os.walk(source):
+                there = os.path.join(target, os.path.relpath(folder, source))
+                os.makedirs(there, exist_ok=True)
+                for file in files:
+                    put(os.path.join(there, file), read(os.path.join(folder, file)))
+        put(os.path.join(self.root, "Package.swift"), read(os.path.join(ROOT, "Package.swift")))
+
+    def build(self):
+        """What the compiler says against it, if anything."""
+        command = ["swift", "build", "-c", "release", "--product", "Simulate", "--scratch-path",
+                   self.scratch]
+        result = subprocess.run(command, cwd=self.root, env={**os.environ, "SIMULATION": "1"},
+                                capture_output=True, text=True)
+        return result.stdout[-1500:] + result.stderr[-1500:] if result.returncode else ""
+
+    def simulate(self):
+        """Whether a mistake was found: by which words, after how many schedules. One process goes
+        through the seeds in order, so that it is always the same one that finds it."""
+        command = [os.path.join(self.scratch, "release", "Simulate"), "--schedules", SCHEDULES,
+                   "--jobs", "1", "--failures", "1"]
+        result = subprocess.run(command, env={**os.environ, "SWIFT_BACKTRACE": "enable=no"},
+                                capture_output=True, text=True, errors="replace")
+        found = re.search(r"^seed (\d+): (.*)$", result.stdout, re.M)
+        count = re.search(r"^(\d+) schedules,", result.stdout, re.M)
+        return found, int(count.group(1)) if count else 0
+
+    def try_one(self, name, rule, file, old, new):
+        """Whether it was caught, and what is to be said of it."""
+        path = os.path.join(self.root, "Sources", file)
+        text = read(os.path.join(ROOT, "Sources", file))
+        if text.count(old) != 1:
+            return False, f"{name}: NO LONGER APPLIES to {file}"
+        put(path, text.replace(old, new))
+        try:
+            errors = self.build()
+            if errors:
+                return False, f"{errors}{name}: DOES NOT BUILD"
+            found, count = self.simulate()
+        finally:
+            put(path, text)
+        words = f"{found.group(2)} (seed {found.group(1)})" if found else "SURVIVES"
+        return found is not None, f"{count:>7} schedules | {rule} | {name} | {words}"
 
 
 def read(path):
@@ -125,50 +167,28 @@ def put(path, text):
         file.write(text)
 
 
-def build():
-    command = ["swift", "build", "-c", "release", "--product", "Simulate", "--scratch-path",
-               os.path.join(COPY, ".build")]
-    result = subprocess.run(command, cwd=COPY, env={**os.environ, "SIMULATION": "1"},
-                            capture_output=True, text=True)
-    if result.returncode != 0:
-        print(result.stdout[-1500:] + result.stderr[-1500:])
-    return result.returncode == 0
-
-
-def simulate():
-    """Whether a mistake was found: by which words, after how many schedules."""
-    command = [os.path.join(COPY, ".build", "release", "Simulate"), "--schedules", BATCH,
-               "--failures", "1"]
-    result = subprocess.run(command, env={**os.environ, "SWIFT_BACKTRACE": "enable=no"},
-                            capture_output=True, text=True, errors="replace")
-    found = re.search(r"^seed (\d+): (.*)$", result.stdout, re.M)
-    count = re.search(r"^(\d+) schedules,", result.stdout, re.M)
-    return found, int(count.group(1)) if count else 0
-
-
-def try_one(name, rule, file, old, new):
-    path = os.path.join(COPY, "Sources", file)
-    text = read(os.path.join(ROOT, "Sources", file))
-    if text.count(old) != 1:
-        print(f"{name}: NO LONGER APPLIES to {file}", flush=True)
-        return False
-    put(path, text.replace(old, new))
-    if not build():
-        print(f"{name}: DOES NOT BUILD", flush=True)
-        put(path, text)
-        return False
-    found, count = simulate()
-    put(path, text)
-    words = f"{found.group(2)} (seed {found.group(1)})" if found else "SURVIVES"
-    print(f"{count:>7} schedules | {rule} | {name} | {words}", flush=True)
-    return found is not None
-
-
 def main(names):
+    began = time.monotonic()
     chosen = [mutant for mutant in MUTANTS if not names or mutant[0] in names]
-    copy_sources()
-    caught = sum(try_one(*mutant) for mutant in chosen)
-    print(f"{caught} of {len(chosen)} mutants caught")
+    # The compiler of a whole module keeps one CPU busy: each has a copy.
+    jobs = max(1, min(len(os.sched_getaffinity(0)), len(chosen)))
+    copies = queue.SimpleQueue()
+    for number in range(jobs):
+        copies.put(Copy(number))
+
+    def try_one(mutant):
+        copy = copies.get()
+        try:
+            return copy.try_one(*mutant)
+        finally:
+            copies.put(copy)
+
+    caught = 0
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        for is_caught, words in pool.map(try_one, chosen):
+            print(words, flush=True)
+            caught += is_caught
+    print(f"{caught} of {len(chosen)} mutants caught, {time.monotonic() - began:.0f} s")
     return 0 if caught == len(chosen) and chosen else 1
 
 
