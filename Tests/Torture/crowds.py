@@ -14,7 +14,6 @@ from streams import ECHO, HEADER, HOLD, Chat, Target
 from verdicts import NotHere, growth
 
 
-
 def sockets_to(port, *states):
     said = harness.run("ss", "-Htan", *(x for state in states for x in ("state", state)),
                        f"dport = :{port}")
@@ -57,7 +56,7 @@ def short_connections(verdicts, wanted, turn, seconds):
 
 @case("crowd: short connections, 20,000")
 def few_short(verdicts):
-    short_connections(verdicts, 20_000, 0.4, 40)
+    short_connections(verdicts, 20_000, 0.25, 40)
 
 
 @case("crowd: short connections, 200,000", in_slice=False)
@@ -138,13 +137,13 @@ def flood(verdicts, daemon, clients, words, most):
     daemon.judge_rest(verdicts)
 
 
-@case("crowd: more than MAX_CONNECTIONS")
+@case("crowd: more than MAX_CONNECTIONS", alone=False)
 def too_many(verdicts):
     with Target() as target, Daemon(target.port, MAX_CONNECTIONS=50) as daemon:
         flood(verdicts, daemon, 300, "connection limit reached", 49)
 
 
-@case("crowd: a descriptor limit of 120")
+@case("crowd: a descriptor limit of 120", alone=False)
 def few_descriptors(verdicts):
     with Target() as target, \
             Daemon(target.port, ("prlimit", "--nofile=120:120"), WORKERS=2) as daemon:
@@ -154,7 +153,7 @@ def few_descriptors(verdicts):
         flood(verdicts, daemon, 300, "connection limit reached", limit - 1)
 
 
-@case("crowd: no descriptors", in_slice=False)
+@case("crowd: no descriptors", in_slice=False, alone=False)
 def no_descriptors(verdicts):
     """The limit is lowered under it, while it runs: accepting pauses, and goes on."""
     with Target() as target, Daemon(target.port, WORKERS=1) as daemon:
@@ -180,7 +179,7 @@ def no_descriptors(verdicts):
         daemon.judge_rest(verdicts)
 
 
-@case("crowd: no ports of its own", "spaces")
+@case("crowd: no ports of its own", "spaces", alone=False)
 def no_ports(verdicts):
     """200 local ports, none reused: the daemon runs out of them towards its one target."""
     ports = 200

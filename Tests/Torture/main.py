@@ -7,6 +7,7 @@ import time
 
 import harness
 
+import beside
 import register
 import verdicts
 # Each of these registers its cases.
@@ -23,6 +24,24 @@ def chosen(words):
             and (not names or any(x.name.startswith(name) for name in names))]
 
 
+def run(wanted, found, spent, is_late):
+    """First those that may run beside others: their processes are made while there is no thread."""
+    for one in wanted:
+        register.missing(one)  # is found out once, for all
+    for one, rows, seconds in beside.run([x for x in wanted if not x.alone], is_late):
+        found.take(rows)
+        spent.append((seconds, one.name))
+    for one in wanted:
+        found.case, started = one.name, time.monotonic()
+        if one.alone and not is_late():
+            register.run(one, found)
+            spent.append((time.monotonic() - started, one.name))
+    for one in wanted:
+        if one.name not in (name for _, name in spent):
+            found.case = one.name
+            found.not_run(f"{LIMIT_SECONDS // 60} minutes are over")
+
+
 def main():
     os.chdir(harness.ROOT)
     sys.stdout.reconfigure(line_buffering=True)
@@ -34,14 +53,7 @@ def main():
     began = time.monotonic()
     found, spent = verdicts.Verdicts(), []
     try:
-        for one in wanted:
-            started = time.monotonic()
-            found.case = one.name
-            if started - began > LIMIT_SECONDS:
-                found.not_run(f"{LIMIT_SECONDS // 60} minutes are over")
-            else:
-                register.run(one, found)
-            spent.append((time.monotonic() - started, one.name))
+        run(wanted, found, spent, lambda: time.monotonic() - began > LIMIT_SECONDS)
     finally:
         harness.end_all()
     print(f"\n{verdicts.table(found.rows)}\n")

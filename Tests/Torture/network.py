@@ -202,7 +202,7 @@ while True:
 """
 
 
-@case("network: the target is killed")
+@case("network: the target is killed", alone=False)
 def killed_target(verdicts):
     """With bytes that it has not read its kernel resets, without it ends: as past the sidecar."""
     def ends(through):

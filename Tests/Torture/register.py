@@ -1,5 +1,5 @@
-# The cases' register: what there is, what each needs of the machine, and which of them are in the
-# slice for continuous integration.
+# The cases' register: what there is, what each needs of the machine, which are in the slice for
+# continuous integration, and which may run beside others.
 import dataclasses
 import functools
 
@@ -17,22 +17,28 @@ class Case:
     body: object
     needs: str
     in_slice: bool
+    alone: bool
 
 
-def case(name, needs="", in_slice=True):
-    """Registers a function of the verdicts."""
+def case(name, needs="", in_slice=True, alone=True):
+    """Registers a function of the verdicts. Not `alone`: it measures no delays, mostly waits."""
     def register(body):
-        CASES.append(Case(name, body, needs, in_slice))
+        CASES.append(Case(name, body, needs, in_slice, alone))
         return body
     return register
+
+
+def missing(one):
+    """What the machine lacks for it."""
+    return NEEDS[one.needs]() if one.needs else None
 
 
 def run(one, verdicts):
     """Whatever happens in it, the next one is run."""
     try:
-        missing = NEEDS[one.needs]() if one.needs else None
-        if missing:
-            raise NotHere(missing)
+        lacks = missing(one)
+        if lacks:
+            raise NotHere(lacks)
         one.body(verdicts)
     except NotHere as reason:
         verdicts.not_run(reason)

@@ -84,7 +84,7 @@ def listener_case(fault, words, advice):
                 verdicts.equal("said", f"{len(said)} times", "1 times")
                 verdicts.check("with advice", advice, "in the line", said and advice in said[0])
             daemon.judge_rest(verdicts)
-    case(f"syscall: {fault}", "ptrace", fault in SLICE)(body)
+    case(f"syscall: {fault}", "ptrace", fault in SLICE, alone=False)(body)
 
 
 # What no connection may notice.
@@ -139,7 +139,7 @@ def unnoticed_case(name, fault):
             verdicts.check("the connection beside", failure or f"{len(chat.seconds)} messages",
                            "goes on", not failure)
             daemon.judge_rest(verdicts)
-    case(f"syscall: {name}", "ptrace", name in SLICE)(body)
+    case(f"syscall: {name}", "ptrace", name in SLICE, alone=False)(body)
 
 
 # What ends the connection that it befalls: by a reset, never by an orderly end.
@@ -178,7 +178,7 @@ def ending_case(fault):
                            "client or target, reason=error or reset",
                            re.search("=(client|target) reason=(error|reset)$", said))
             daemon.judge_rest(verdicts)
-    case(f"syscall: {fault}", "ptrace", fault in SLICE)(body)
+    case(f"syscall: {fault}", "ptrace", fault in SLICE, alone=False)(body)
 
 
 SLICE = {
@@ -221,14 +221,14 @@ def refusing_case(name, fault, cause, advice):
             judge_whole(verdicts, [transfer(target, daemon.port, 2, 1000, 1000)])
             judge_chat(verdicts, chat)
             daemon.judge_rest(verdicts)
-    case(f"syscall: {name}", "ptrace", False)(body)
+    case(f"syscall: {name}", "ptrace", False, alone=False)(body)
 
 
 for one in REFUSING:
     refusing_case(*one)
 
 
-@case("syscall: short splices", "ptrace")
+@case("syscall: short splices", "ptrace", alone=False)
 def short_splices(verdicts):
     """A pipe fills by slots: small segments fill it long before its bytes do; and a slow reader's
     socket takes less than a pipe holds."""

@@ -1,9 +1,12 @@
 # That what judges would notice: streams that are cut, doubled or swapped, ends that are no ends,
-# memory that grows.
+# memory that grows, a case that vanishes.
+import os
 import random
 import socket
 import unittest
 
+import beside
+from register import Case
 from streams import End, coded, read_all, write_all
 from verdicts import Verdicts, growth, percentile
 
@@ -78,6 +81,24 @@ class Figures(unittest.TestCase):
         found.not_run("no")
         found.note("d", 1)
         self.assertEqual([x.what for x in found.failed()], ["b"])
+
+
+class Beside(unittest.TestCase):
+    def outcomes(self, *bodies, is_late=lambda: False):
+        cases = [Case(str(x), body, "", True, False) for x, body in enumerate(bodies)]
+        return {one.name: [x.verdict for x in rows]
+                for one, rows, _ in beside.run(cases, is_late)}
+
+    def test_each_case_has_its_own_verdicts(self):
+        good, bad = lambda found: found.equal("a", 1, 1), lambda found: found.equal("a", 1, 2)
+        self.assertEqual(self.outcomes(good, bad, good, good, good, bad), {
+            "0": ["ok"], "1": ["FAILED"], "2": ["ok"], "3": ["ok"], "4": ["ok"], "5": ["FAILED"]})
+
+    def test_one_whose_process_ends_amid_it_has_failed(self):
+        self.assertEqual(self.outcomes(lambda _: os._exit(0)), {"0": ["FAILED"]})
+
+    def test_none_is_begun_late(self):
+        self.assertEqual(self.outcomes(lambda _: None, is_late=lambda: True), {})
 
 
 if __name__ == "__main__":

@@ -28,6 +28,12 @@ class Verdicts:
         self.rows.append(row)
         self._show(line(row))
 
+    def take(self, rows):
+        """What a case has found elsewhere."""
+        self.rows += rows
+        for row in rows:
+            self._show(line(row))
+
     def check(self, what, figure, bound, holds):
         self.add(what, figure, bound, "ok" if holds else "FAILED")
 
