@@ -103,7 +103,7 @@ build-simulation: deps-build
 	$(ordinary) SIMULATION=1 swift build -c release --product Simulate \
 	  --scratch-path .build/simulation
 simulate-mutants: deps-build ## Shows that the simulation finds each mistake made on purpose
-	$(ordinary) python3 -B Tests/Simulation/mutants.py
+	$(ordinary) PYTHONPATH=Tests/Shared python3 -B Tests/Simulation/mutants.py
 
 # Races and wrong use of memory: in Core and Linux, and in the daemon while black-box tests run. The
 # daemon is the ordinary build's for the sanitizers, and for valgrind the one that is shipped, but
@@ -147,9 +147,11 @@ compare-publish: ## Writes the last whole comparison into README.md
 
 # Against the shipped binary: faults of the kernel and the network, load, abuse. It takes less than
 # 10 minutes; the slice, a minute or so. TORTURE="abuse network" chooses, by how names begin.
-.PHONY: torture test-torture soak
+.PHONY: torture test-torture torture-mutants soak
 torture test-torture: build build-load ## Tortures it: faults, load, abuse; a slice of that
 	@.ci/foreground Tests/Torture/run $(if $(filter test-torture,$@),--slice) $(TORTURE)
+torture-mutants: deps build-load ## Shows that each case of it fails of the mistake that it is for
+	@.ci/foreground Tests/Torture/run --mutants
 soak: build build-load ## Mixed work for SOAK_SECONDS, an hour, and a line a minute
 	@.ci/foreground Tests/Torture/run --soak
 

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 
-ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+import mutation
+
 SCHEDULES = "400000"
 
 WATCH_NEARBY = ("        try watch(\n"
@@ -102,26 +103,19 @@ MUTANTS = [
 ]
 
 
-class Copy:
-    """Of the sources, with what was built of it: each mistake is built upon the one before."""
+class Copy(mutation.Copy):
+    """With what was built of it: each mistake is built upon the one before."""
 
     def __init__(self, number):
-        self.root = os.path.join(ROOT, ".build", "mutants", str(number))
-        self.scratch = os.path.join(self.root, ".build")
-        for name in ("Sources", os.path.join("Tests", "Simulation")):
-            source, target = os.path.join(ROOT, name), os.path.join(self.root, name)
-            for folder, _, files in os.walk(source):
-                there = os.path.join(target, os.path.relpath(folder, source))
-                os.makedirs(there, exist_ok=True)
-                for file in files:
-                    put(os.path.join(there, file), read(os.path.join(folder, file)))
-        put(os.path.join(self.root, "Package.swift"), read(os.path.join(ROOT, "Package.swift")))
+        super().__init__(os.path.join("mutants", str(number)), "Sources",
+                         os.path.join("Tests", "Simulation"), "Package.swift")
+        self.scratch = self.path(".build")
 
     def build(self):
         """What the compiler says against it, if anything."""
         command = ["swift", "build", "-c", "release", "--product", "Simulate", "--scratch-path",
                    self.scratch]
-        result = subprocess.run(command, cwd=self.root, env={**os.environ, "SIMULATION": "1"},
+        result = subprocess.run(command, cwd=self.folder, env={**os.environ, "SIMULATION": "1"},
                                 capture_output=True, text=True)
         return result.stdout[-1500:] + result.stderr[-1500:] if result.returncode else ""
 
@@ -138,33 +132,15 @@ class Copy:
 
     def try_one(self, name, rule, file, old, new):
         """Whether it was caught, and what is to be said of it."""
-        path = os.path.join(self.root, "Sources", file)
-        text = read(os.path.join(ROOT, "Sources", file))
-        if text.count(old) != 1:
-            return False, f"{name}: NO LONGER APPLIES to {file}"
-        put(path, text.replace(old, new))
-        try:
+        with self.mistake(file, old, new) as applies:
+            if not applies:
+                return False, f"{name}: NO LONGER APPLIES to {file}"
             errors = self.build()
             if errors:
                 return False, f"{errors}{name}: DOES NOT BUILD"
             found, count = self.simulate()
-        finally:
-            put(path, text)
         words = f"{found.group(2)} (seed {found.group(1)})" if found else "SURVIVES"
         return found is not None, f"{count:>7} schedules | {rule} | {name} | {words}"
-
-
-def read(path):
-    with open(path, encoding="utf-8") as file:
-        return file.read()
-
-
-def put(path, text):
-    """Only what has changed is written, and compiled again."""
-    if os.path.exists(path) and read(path) == text:
-        return
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
 
 
 def main(names):
