@@ -7,9 +7,7 @@ Mistake = collections.namedtuple("Mistake", "name file old new fails cases")
 ACCEPT4 = [f"syscall: accept4:error={x}" for x in (
     "EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "EPERM")]
 SPLICE = [f"syscall: splice {x}" for x in ("EINVAL", "ENOSYS", "EPERM")]
-DELAYS = [f"syscall: {x}" for x in (
-    "late events", "late recvfrom and sendto", "slow recvfrom and sendto", "late splice",
-    "slow splice", "late shutdown and close", "short splices")]
+SHORT = [f"syscall: {x}" for x in ("late events", "late shutdown and close", "short splices")]
 CABLES = [f"network: {x}" for x in (
     "a rate limit", "reordered packets", "doubled packets", "lost packets")]
 ENDING = [f"syscall: {x}" for x in (
@@ -47,16 +45,26 @@ MISTAKES = [Mistake(*x) for x in (
      "    do result_ = (call); while (result_ < 0 && errno == EINTR); \\\n",
      "    do result_ = (call); while (0); \\\n", "both ways|together|lost",
      ["syscall: every second call EINTR", "stdout: write:error=EINTR:when=1+2"]),
-    ("wants an event for each wait", "Linux/Poller.swift",
-     "    precondition(count >= 0,", "    precondition(count > 0 || milliseconds >= 0,",
-     "both ways|broke off", ["syscall: epoll_wait tells nothing"]),
+    ("wants an event of each wait, or its time", "Daemon/Worker.swift",
+     "      let count = door.poller.wait(milliseconds: waitMilliseconds())\n      now = .now\n",
+     "      let time = waitMilliseconds()\n      let count = door.poller.wait(milliseconds: time)\n"
+     "      precondition(count > 0 || time >= 0 && now + .milliseconds(Int64(time)) <= .now)\n"
+     "      now = .now\n", "both ways", ["syscall: epoll_wait tells nothing"]),
     ("cannot do without options", "CLinux/CLinux.c",
      "    return OR_ERRNO(\n        setsockopt(socket, known[option].level, known[option].name,"
      " &value, sizeof value));\n",
      "    if (setsockopt(socket, known[option].level, known[option].name, &value, sizeof value))\n"
      "        abort();\n    return 0;\n", "both ways|broke off", ["syscall: options refused"]),
     ("drops the rest of a short send", "Core/Flow.swift",
-     "      heldBytes -= Int32(moved)\n", "      heldBytes = 0\n", "both ways", DELAYS + CABLES),
+     "      heldBytes -= Int32(moved)\n", "      heldBytes = 0\n", "both ways", SHORT + CABLES),
+    ("takes a full buffer for an empty socket", "Core/Flow.swift",
+     "      if count < limit && !flags.contains(.readsToTheEnd) { flags.remove(.mayRead) }\n",
+     "      flags.remove(.mayRead)\n", "both ways",
+     ["syscall: late recvfrom and sendto", "syscall: slow recvfrom and sendto"]),
+    ("takes a full pipe for an empty socket", "Core/Flow.swift",
+     "      take(count, into: .pipe, &left)\n",
+     "      take(count, into: .pipe, &left)\n      flags.remove(.mayRead)\n", "both ways",
+     ["syscall: late splice", "syscall: slow splice"]),
     ("keeps its pipes", "Daemon/ConnectionTimers.swift",
      "      pipes.trim()\n", "", "descriptors at rest", ["syscall: slow splice"]),
     ("ends cut streams in order", "Core/Relay.swift",

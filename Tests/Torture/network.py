@@ -13,7 +13,8 @@ from register import case
 from daemon import Daemon
 from spaces import Path, with_files
 from streams import (
-    BOTH, ENDLESS, HOLD, READ, Chat, End, Target, begin_writing, call, read_all, transfer)
+    BOTH, ENDLESS, HOLD, READ, Chat, End, Target, begin_writing, call, read_all, silent_call,
+    transfer)
 from syscalls import in_background, judge_chat, judge_whole
 from verdicts import percentile
 
@@ -128,7 +129,7 @@ def all_black_holes(verdicts):
         wrapper = with_files(path.middle, hosts=hosts)
         with daemon_in(path, target, wrapper, TARGET_HOST="db", CONNECT_TIMEOUT="1500ms") as daemon:
             end, begun = End(10), time.monotonic()
-            with call(daemon.port, BOTH, 1, 0, 10, **path.from_client) as one:
+            with silent_call(daemon.port, **path.from_client) as one:
                 read_all(one, 1, "down", end)
             spent = time.monotonic() - begun
             verdicts.equal("the client reads", end.how, "reset")

@@ -175,11 +175,18 @@ def echo(one):
 
 def call(port, mode, number=0, up=0, down=0, make=socket.socket, address="127.0.0.1"):
     """A connection whose header is on its way."""
+    one = silent_call(port, make, address)
+    one.sendall(HEADER.pack(mode, number, up, down))
+    return one
+
+
+def silent_call(port, make=socket.socket, address="127.0.0.1"):
+    """One that says nothing: no byte of it lies unread, for which its kernel would be told of a
+    reset whatever the daemon does."""
     one = make()
     one.settimeout(PATIENCE)
     one.connect((address, port))
     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    one.sendall(HEADER.pack(mode, number, up, down))
     return one
 
 
