@@ -146,7 +146,7 @@ compare-publish: ## Writes the last whole comparison into README.md
 	@Tests/Comparison/run --publish
 
 # Against the shipped binary: faults of the kernel and the network, load, abuse. It takes less than
-# 10 minutes; the slice, a minute or so. TORTURE="abuse network" chooses, by how names begin.
+# 10 minutes; the slice, less than one. TORTURE="abuse network" chooses, by how names begin.
 .PHONY: torture test-torture torture-mutants soak
 torture test-torture: build build-load ## Tortures it: faults, load, abuse; a slice of that
 	@.ci/foreground Tests/Torture/run $(if $(filter test-torture,$@),--slice) $(TORTURE)

@@ -45,11 +45,12 @@ MISTAKES = [Mistake(*x) for x in (
      "    do result_ = (call); while (result_ < 0 && errno == EINTR); \\\n",
      "    do result_ = (call); while (0); \\\n", "both ways|together|lost",
      ["syscall: every second call EINTR", "stdout: write:error=EINTR:when=1+2"]),
-    ("wants an event of each wait, or its time", "Daemon/Worker.swift",
-     "      let count = door.poller.wait(milliseconds: waitMilliseconds())\n      now = .now\n",
-     "      let time = waitMilliseconds()\n      let count = door.poller.wait(milliseconds: time)\n"
-     "      precondition(count > 0 || time >= 0 && now + .milliseconds(Int64(time)) <= .now)\n"
-     "      now = .now\n", "both ways", ["syscall: epoll_wait tells nothing"]),
+    ("wants an event of each wait, or its time", "CLinux/CLinux.c",
+     "    int count = epoll_wait(poller, raw, LINUX_EVENTS_AT_ONCE, milliseconds);\n",
+     "    int64_t end = linux_monotonic_nanoseconds() + milliseconds * INT64_C(1000000);\n"
+     "    int count = epoll_wait(poller, raw, LINUX_EVENTS_AT_ONCE, milliseconds);\n"
+     "    if (count == 0 && (milliseconds < 0 || linux_monotonic_nanoseconds() < end)) abort();\n",
+     "both ways", ["syscall: epoll_wait tells nothing"]),
     ("cannot do without options", "CLinux/CLinux.c",
      "    return OR_ERRNO(\n        setsockopt(socket, known[option].level, known[option].name,"
      " &value, sizeof value));\n",
