@@ -67,7 +67,8 @@ MISTAKES = [Mistake(*x) for x in (
      "      take(count, into: .pipe, &left)\n      flags.remove(.mayRead)\n", "both ways",
      ["syscall: late splice", "syscall: slow splice"]),
     ("keeps its pipes", "Daemon/ConnectionTimers.swift",
-     "      pipes.trim()\n", "", "descriptors at rest", ["syscall: slow splice"]),
+     "      pipes.trim()\n", "", "descriptors at rest|broke off: .* rest",
+     ["syscall: slow splice", "abuse: unread", "abuse: stuffed"]),
     ("ends cut streams in order", "Core/Relay.swift",
      "      resetClient: !isClean && !hasBeenReset(.client),\n"
      "      resetUpstream: !isClean && !hasBeenReset(.upstream))\n",
@@ -131,8 +132,7 @@ MISTAKES = [Mistake(*x) for x in (
      "    _ = linux_close(one.descriptor.release())\n    _ = other.descriptor.release()\n",
      "sockets left|descriptors at rest|errors", ["crowd: short connections, 20,000"]),
     ("leaks stashes", "Daemon/Connection.swift",
-     "    if let stash { free(stash) }\n", "", "memory",
-     ["abuse: unread", "abuse: stuffed", "abuse: urgent"]),
+     "    if let stash { free(stash) }\n", "", "memory", ["abuse: urgent"]),
     ("takes its time for resets", "Daemon/Closing.swift",
      "    if resetClient { connection",
      "    if resetClient || resetUpstream { while Instant.now < now + .milliseconds(10) {} }\n"
