@@ -18,10 +18,18 @@ REFUSING = [f"syscall: {x}" for x in (
     "connect EADDRNOTAVAIL", "connect EPERM", "connect ENETUNREACH", "epoll_ctl ENOSPC")]
 VANISHED = [f"network: {who} vanishes, {x} s" for who in ("target", "client") for x in (3, 10)]
 
+WATCH_NEARBY = ("        try watch(\n"
+                "          attempt.number, with: door.poller.number, for: .input,"
+                " token: token(slot, .upstream))\n")
+PROVE = "        result = prove(connection, attempt)\n"
+
 MISTAKES = [Mistake(*x) for x in (
     ("tries again at once", "Daemon/Acceptor.swift",
      "  static let pause = Nanoseconds.milliseconds(100)\n",
      "  static let pause = Nanoseconds.milliseconds(1)\n", "tries while it lasts", ACCEPT4),
+    ("sends before it watches", "Daemon/Connector.swift",
+     WATCH_NEARBY + PROVE, PROVE + WATCH_NEARBY,
+     "broke off", ["syscall: epoll_ctl ENOMEM"]),
     ("turns clients away in a shortage", "Daemon/Connector.swift",
      "      if failure.isShortage {\n", "      if failure.isShortage && now == .never {\n",
      "broke off: .* injected faults",
@@ -59,8 +67,8 @@ MISTAKES = [Mistake(*x) for x in (
     ("drops the rest of a short send", "Core/Flow.swift",
      "      heldBytes -= Int32(moved)\n", "      heldBytes = 0\n", "both ways", SHORT + CABLES),
     ("takes a full buffer for an empty socket", "Core/Flow.swift",
-     "      if count < limit && !flags.contains(.readsToTheEnd) { flags.remove(.mayRead) }\n",
-     "      flags.remove(.mayRead)\n", "both ways",
+     "      guard count < limit else {",
+     "      guard count < limit else {\n        flags.remove(.mayRead)\n       ", "both ways",
      ["syscall: late recvfrom and sendto", "syscall: slow recvfrom and sendto"]),
     ("takes a full pipe for an empty socket", "Core/Flow.swift",
      "      take(count, into: .pipe, &left)\n",
