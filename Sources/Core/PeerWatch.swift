@@ -12,7 +12,8 @@ public struct PeerTimes: Equatable, Sendable {
   public let checkInterval: Nanoseconds
 
   /// Idle for a third of the time, a probe each sixth, and gone after two thirds without an
-  /// answer: bytes sent just before the first probe add a third, and all of it stays within.
+  /// answer: bytes sent just before the first probe add a third, and all of it stays within. Below
+  /// two seconds the kernel's whole seconds make it two (tcp(7)).
   public init(peerTimeout: Nanoseconds) {
     let milliseconds = peerTimeout.wholeMilliseconds
     keepaliveIdleSeconds = Int32(max(1, milliseconds / 3_000))

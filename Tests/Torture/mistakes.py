@@ -16,7 +16,7 @@ ENDING = [f"syscall: {x}" for x in (
     "splice:error=ECONNRESET:when=10")]
 REFUSING = [f"syscall: {x}" for x in (
     "connect EADDRNOTAVAIL", "connect EPERM", "connect ENETUNREACH", "epoll_ctl ENOSPC")]
-VANISHED = [f"network: {who} vanishes, {x} s" for who in ("target", "client") for x in (3, 10)]
+VANISHED = [f"network: {who} vanishes, {x} s" for who in ("target", "client") for x in (1, 3, 10)]
 
 WATCH_NEARBY = ("        try watch(\n"
                 "          attempt.number, with: door.poller.number, for: .input,"
@@ -29,7 +29,7 @@ MISTAKES = [Mistake(*x) for x in (
      "  static let pause = Nanoseconds.milliseconds(1)\n", "tries while it lasts", ACCEPT4),
     ("sends before it watches", "Daemon/Connector.swift",
      WATCH_NEARBY + PROVE, PROVE + WATCH_NEARBY,
-     "broke off", ["syscall: epoll_ctl ENOMEM"]),
+     "the connection beside|broke off", ["syscall: epoll_ctl ENOMEM"]),
     ("turns clients away in a shortage", "Daemon/Connector.swift",
      "      if failure.isShortage {\n", "      if failure.isShortage && now == .never {\n",
      "broke off: .* injected faults",
