@@ -28,7 +28,8 @@ public struct Relay: Sendable {
     case checkDelivery(to: End)
     /// Ask again in a while whether all has been delivered.
     case awaitDelivery
-    case close(resetClient: Bool, resetUpstream: Bool)
+    /// In order, or, unless all went well, by a reset of both ends.
+    case close(resets: Bool)
     case wait
     case yield
   }
@@ -201,15 +202,10 @@ public struct Relay: Sendable {
       }
       if clientDelivery == .pending || upstreamDelivery == .pending { return .awaitDelivery }
     }
-    let isClean = failedEnd == nil && !wasAborted
-    return .close(
-      resetClient: !isClean && !hasBeenReset(.client),
-      resetUpstream: !isClean && !hasBeenReset(.upstream))
+    // The end that failed too: one that has vanished may come back, and where a call had no memory
+    // the connection lives. Neither must take what it got for the whole.
+    return .close(resets: failedEnd != nil || wasAborted)
   }
-
-  /// There is nobody to tell. One that has only vanished may come back, and where a call had no
-  /// memory the connection lives: neither must take what it got for the whole.
-  private func hasBeenReset(_ end: End) -> Bool { failedEnd == end && verdict?.reason == .reset }
 
   /// True when closing both sockets, which comes next, ends this direction in order: the other has
   /// ended, and nobody is asked before whether all has been delivered.

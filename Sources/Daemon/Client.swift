@@ -12,7 +12,7 @@ extension Worker {
   func dialTurn(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     if let reason = phase.cutReason {
       connection.pointee.relay.abort(reason)
-      return close(slot, connection, resetClient: true, resetUpstream: true)
+      return close(slot, connection, resets: true)
     }
     let relay = connection.pointee.relay
     if relay.clientMayHaveEnded, !relay.holdsStash(from: .client), hasLeft(connection) {

@@ -13,13 +13,10 @@ extension Worker {
     connection.pointee.relay.fail(end, EndFailure(error))
   }
 
-  /// Closes both ends, resets those that must not take this for an orderly end, and says so.
-  func close(
-    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, resetClient: Bool,
-    resetUpstream: Bool
-  ) {
-    if resetClient { connection.pointee.client.resetOnClose() }
-    if resetUpstream {
+  /// Closes both ends, by resets where they must not take this for an orderly end, and says so.
+  func close(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, resets: Bool) {
+    if resets {
+      connection.pointee.client.resetOnClose()
       connection.pointee.upstream.resetOnClose()
       connection.pointee.dialing?.resetAttemptsOnClose()
     }

@@ -95,7 +95,7 @@ extension Worker {
           attempt.number, with: door.poller.number, for: .input, token: token(slot, .upstream))
         result = prove(connection, attempt)
         if connection.pointee.relay.wasAborted {
-          close(slot, connection, resetClient: true, resetUpstream: true)
+          close(slot, connection, resets: true)
           return true
         }
       }

@@ -65,8 +65,8 @@ extension Worker {
           ? connection.pointee.client.unacknowledgedBytes()
           : connection.pointee.upstream.unacknowledgedBytes()
         connection.pointee.relay.recordDelivery(to: end, isComplete: count == 0)
-      case .close(let resetClient, let resetUpstream):
-        close(slot, connection, resetClient: resetClient, resetUpstream: resetUpstream)
+      case .close(let resets):
+        close(slot, connection, resets: resets)
         return .closed
       case .yield: return .yielding
       case .wait, .awaitDelivery: return .waiting

@@ -83,7 +83,7 @@ struct RelaySimulation {
     for end in [End.client, .upstream] { try passMessage(from: end) }
     for _ in 0..<10_000 {
       let next = relay.next(rules, turn, everyByte: false)
-      if endsByClosing, next != .close(resetClient: false, resetUpstream: false) {
+      if endsByClosing, next != .close(resets: false) {
         throw SimulationFailure(text: "an end is held back: \(state)")
       }
       switch next {
@@ -99,8 +99,8 @@ struct RelaySimulation {
         relay.recheckDelivery()
         hasTimer = true
         return false
-      case .close(let resetClient, let resetUpstream):
-        try check(resetClient: resetClient, resetUpstream: resetUpstream)
+      case .close(let resets):
+        try check(resets: resets)
         return true
       case .yield, .wait: return false
       }
@@ -254,11 +254,10 @@ struct RelaySimulation {
 
   // MARK: What must hold
 
-  private func check(resetClient: Bool, resetUpstream: Bool) throws {
+  private func check(resets: Bool) throws {
     if !lent.isEmpty { throw SimulationFailure(text: "a pipe is not back: \(state)") }
     for end in [End.client, .upstream] {
       let (source, target) = (self[end], self[end.other])
-      let isReset = end == .client ? resetUpstream : resetClient
       let isWhole = source.finArrived && target.written == source.planned
       if target.written > source.read {
         throw SimulationFailure(text: "bytes out of nowhere: \(state)")
@@ -268,7 +267,7 @@ struct RelaySimulation {
       if target.written < source.arrived {
         throw SimulationFailure(text: "not delivered to a living reader: \(state)")
       }
-      if !isWhole && !isReset { throw SimulationFailure(text: "not told by a reset: \(state)") }
+      if !isWhole && !resets { throw SimulationFailure(text: "not told by a reset: \(state)") }
     }
   }
 

@@ -78,10 +78,8 @@ MISTAKES = [Mistake(*x) for x in (
      "      pipes.trim()\n", "", "descriptors at rest|broke off: .* rest",
      ["syscall: slow splice"]),
     ("ends cut streams in order", "Core/Relay.swift",
-     "      resetClient: !isClean && !hasBeenReset(.client),\n"
-     "      resetUpstream: !isClean && !hasBeenReset(.upstream))\n",
-     "      resetClient: isClean && hasBeenReset(.client),\n"
-     "      resetUpstream: isClean && hasBeenReset(.upstream))\n",
+     "    return .close(resets: failedEnd != nil || wasAborted)\n",
+     "    return .close(resets: false)\n",
      "the (client|target) read|one of them|through it", ENDING + ["network: the target is killed"]),
     ("sends clients away in order", "Daemon/Client.swift",
      "    connection.pointee.client.resetOnClose()\n    discard(slot)\n", "    discard(slot)\n",
@@ -143,9 +141,9 @@ MISTAKES = [Mistake(*x) for x in (
      ["crowd: short connections, 20,000", "abuse: unread", "abuse: stuffed",
       "abuse: urgent"]),
     ("takes its time for resets", "Daemon/Closing.swift",
-     "    if resetClient { connection",
-     "    if resetClient || resetUpstream { while Instant.now < now + .milliseconds(10) {} }\n"
-     "    if resetClient { connection", "p99, this one", ["abuse: resets"]),
+     "    if resets {\n",
+     "    if resets {\n      while Instant.now < now + .milliseconds(10) {}\n",
+     "p99, this one", ["abuse: resets"]),
     ("lets askers keep their places", "Daemon/ReplyServer.swift",
      "        let place = freePlace()\n",
      "        guard clients.contains(where: { $0 == nil }) else { continue }\n"
