@@ -12,7 +12,7 @@ from wording import number
 WIDTH, MARGIN = 830, 10
 NAMES_WIDTH, GAP, FIGURE_WIDTH = 160, 24, 62
 TOP, ROW, BAR = 62, 24, 14
-LEFT_OUT = ("sidecar-1", "haproxy-auto")
+LEFT_OUT = ("sidecar-1", "sidecar-2", "haproxy-auto")
 SHOWN = tuple(x for x in NAMES if x not in LEFT_OUT)
 
 STYLE = """\

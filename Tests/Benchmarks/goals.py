@@ -131,12 +131,12 @@ def counts(results):
 
 
 def workers(results):
-    """Two are the default on two CPUs; where there is no room for both, one does as well."""
+    """Where there is no room for two, one does as well."""
     roomy, cramped, elsewhere = [], [], []
     for case in BY_KEY.values():
         metric = next((x for x in ("transactions", "rate", "megabytes") if x in case.metrics), "")
         for user in results.users(case.key):
-            value = results.ratio(case.key, user, "sidecar-1", metric)
+            value = results.ratio(case.key, user, "sidecar-1", metric, of="sidecar-2")
             if value is None:
                 continue
             idle = results.idle(case.key, user, "sidecar-1")
@@ -151,7 +151,7 @@ def workers(results):
     if cramped and not roomy:
         room = Row(room.text, f"no room: {max(cramped):.0%} of the CPUs idle beside one", None)
     worst = sorted(elsewhere, key=lambda x: x.value)[:1]
-    uneven = results.median("memory", UNPRIVILEGED, "sidecar", "uneven")
+    uneven = results.median("memory", UNPRIVILEGED, "sidecar-2", "uneven")
     return [
         room, row("two workers ≥ 0.95× one everywhere else", worst, 0.95),
         row(f"{IDLE:,} connections: each worker within ±1 of even",

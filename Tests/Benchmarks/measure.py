@@ -161,7 +161,7 @@ def _with_idle(way, idle):
             or harness.has_ended(child), 30, f"{held} connections", 0.05)
         time.sleep(0.5)
         size = way.memory()
-        uneven = _unevenness(way, idle) if idle and way.peer.key == "sidecar" else None
+        uneven = _unevenness(way, idle) if idle and way.peer.key == "sidecar-2" else None
         out, errors = child.communicate(timeout=60)
         return wanted(load.report(child.returncode, out, errors)), size, uneven
     finally:

@@ -174,7 +174,7 @@ class Goals(unittest.TestCase):
             self.assertEqual(verdicts(made)[goal], verdict)
 
     def test_two_workers_want_room_where_they_are_to_be_faster(self):
-        rows = [("bulk-up-16", "sidecar", "megabytes", [1000]),
+        rows = [("bulk-up-16", "sidecar-2", "megabytes", [1000]),
                 ("bulk-up-16", "sidecar-1", "megabytes", [1000])]
         fast = "two workers ≥ 1.3× one on bulk 16, where the generator leaves room"
         elsewhere = "two workers ≥ 0.95× one everywhere else"

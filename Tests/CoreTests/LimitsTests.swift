@@ -13,7 +13,7 @@ import Testing
       settings: settings, descriptors: descriptors, cpus: cpus, pipeQuotaPages: quota)
   }
 
-  @Test(arguments: [3, 64, 256, 1024, 4096, 20_000, 65_535, 1_048_576], [1, 2, 16, 64])
+  @Test(arguments: [3, 64, 256, 1024, 4096, 20_000, 65_535, 1_048_576], [1, 4, 32, 128])
   func everythingTogetherFitsTheDescriptorLimit(descriptors: Int, cpus: Int) {
     let limits = limits(descriptors, cpus: cpus)
     #expect(limits.connections >= 1)
@@ -25,19 +25,24 @@ import Testing
 
   @Test(arguments: [256, 1024, 4096, 16_384, 100_000], [1, 2, 16])
   func pipesStayWithinHalfOfTheQuota(quota: Int, workers: Int) {
-    let pipes = limits(65_535, cpus: workers, quota: quota).pipes
+    let pipes = limits(65_535, quota: quota) { $0.workers = workers }.pipes
     // One small pipe is always tried.
     let pages = (pipes.large * 256 + pipes.small * 64) * workers
     #expect(pages <= quota / 2 || pipes.large == 0 && pipes.small == 1)
   }
 
+  @Test(arguments: [(1, 1), (2, 1), (3, 2), (4, 2), (7, 4), (64, 32), (128, 64), (1024, 64)])
+  func whomItServesNeedsCPUsToo(cpus: Int, workers: Int) {
+    #expect(limits(65_535, cpus: cpus).workers == workers)
+  }
+
   @Test func theUsualQuotaHasLargeAndSmallPipes() {
-    let pipes = limits(65_535).pipes
+    let pipes = limits(65_535) { $0.workers = 2 }.pipes
     #expect(pipes.large == 4 && pipes.small == 48)
   }
 
   @Test func aSmallQuotaHasSmallPipesAlone() {
-    let pipes = limits(65_535, quota: 1024).pipes
+    let pipes = limits(65_535, quota: 1024) { $0.workers = 2 }.pipes
     #expect(pipes.large == 0 && pipes.small == 4)
   }
 

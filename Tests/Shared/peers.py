@@ -122,13 +122,19 @@ FEW = tuple(f"bulk-{way}-{count}" for way in ("up", "down") for count in (1, 16)
 SIDECAR_VARIABLES = (("TARGET_HOST", "127.0.0.1"), ("TARGET_PORT", "{target}"),
                      ("LISTEN_HOST", "127.0.0.1"), ("LISTEN_PORT", "{port}"))
 
+
+def sidecar_with(key, name, workers, only):
+    return Peer(key, name, files=(SIDECAR,), version_command=(SIDECAR, "--version"),
+                command=(SIDECAR,), variables=(*SIDECAR_VARIABLES, ("WORKERS", str(workers))),
+                only=only)
+
+
 PEERS = (
     Peer("direct", "no forwarder", uses_pipes=True),  # for comparison
     Peer("sidecar", "sidecar", files=(SIDECAR,), version_command=(SIDECAR, "--version"),
          command=(SIDECAR,), variables=SIDECAR_VARIABLES, uses_pipes=True),
-    Peer("sidecar-1", "sidecar, 1 worker", files=(SIDECAR,),
-         version_command=(SIDECAR, "--version"), command=(SIDECAR,),
-         variables=SIDECAR_VARIABLES + (("WORKERS", "1"),), only=FORWARDING),
+    sidecar_with("sidecar-1", "sidecar, 1 worker", 1, FORWARDING),
+    sidecar_with("sidecar-2", "sidecar, 2 workers", 2, (*FORWARDING, "memory")),
     # No product: what remains to be paid when nothing but the bytes is cared for.
     Peer("floor", "bare loop in C", files=(FLOOR,), command=(FLOOR, "{port}", "{target}"),
          only=(*FORWARDING, "calls")),
@@ -154,5 +160,5 @@ PEERS = (
 )
 # What the goals compare sidecar with: products, other than itself.
 RIVALS = tuple(
-    x.key for x in PEERS if x.key not in ("direct", "sidecar", "sidecar-1", "floor"))
+    x.key for x in PEERS if x.key not in ("direct", "floor") and x.files != (SIDECAR,))
 NAMES = {x.key: x.name for x in PEERS}
