@@ -24,7 +24,8 @@ class Daemon:
         self.folder = harness.folder()
         os.chmod(self.folder, 0o755)
         self.log_file = f"{self.folder}/log"
-        values = {"LISTEN_HOST": "127.0.0.1", "DRAIN_TIMEOUT": "2s", "SANDBOX": "on"}
+        values = {"LISTEN_HOST": "127.0.0.1", "DRAIN_TIMEOUT": "2s", "SANDBOX": "on",
+                  "WORKERS": 2}
         if "FORWARDS" not in variables:
             values.update(LISTEN_PORT=self.port, TARGET_HOST="127.0.0.1", TARGET_PORT=target)
         values.update(variables)

@@ -140,7 +140,8 @@ func withSidecar(
   to target: Target? = nil, transfer: Transfer? = nil, _ settings: [String: String] = [:],
   wrapper: [String] = [], _ body: (Sidecar) throws -> Void
 ) throws {
-  var environment = settings
+  // Two workers, whatever the machine: what they share is to be tried everywhere.
+  var environment = ["WORKERS": "2"].merging(settings) { $1 }
   if let target {
     environment["TARGET_HOST"] = environment["TARGET_HOST"] ?? "127.0.0.1"
     environment["TARGET_PORT"] = String(target.port)

@@ -3,6 +3,9 @@
 import Foundation
 import Testing
 
+/// As it is by default on two CPUs.
+private let oneWorker = ["WORKERS": "1"]
+
 @Suite(.serialized, .timeLimit(.minutes(6)))
 struct ResourceTests {
   @Test func theBinaryIsBelow250000Bytes() throws {
@@ -16,7 +19,7 @@ struct ResourceTests {
   @Test func memoryIsSmallAtRestAndPerIdleConnection() throws {
     try raiseDescriptorLimit()
     let target = try Target()
-    try withSidecar(to: target, wrapper: ["env"]) { sidecar in
+    try withSidecar(to: target, oneWorker, wrapper: ["env"]) { sidecar in
       let atRest = try sidecar.process.proportionalSetSize()
       figure("memory at rest", Double(atRest), "KiB PSS", goal: "<= 700")
       #expect(atRest <= 700)
@@ -54,7 +57,7 @@ struct ResourceTests {
   @Test func startingTakesFewSystemCalls() throws {
     let trace = try Trace()
     let target = try Target()
-    try withSidecar(to: target, wrapper: trace.wrapper) { _ in
+    try withSidecar(to: target, oneWorker, wrapper: trace.wrapper) { _ in
       let calls = try trace.calls()
       let listening = try #require(calls.lastIndex { $0.name == "listen" })
       figure("system calls from exec to listening", Double(listening + 1), "calls", goal: "<= 100")
@@ -87,7 +90,7 @@ struct SystemCallTests {
     let trace = try Trace()
     let target = try Target()
     let times = 1000
-    try withSidecar(to: target, wrapper: trace.wrapper) { sidecar in
+    try withSidecar(to: target, oneWorker, wrapper: trace.wrapper) { sidecar in
       let pair = try sidecar.connect(to: target)
       try pingPong(pair, size: 128, times: 10)
       let calls = try trace.calls { try pingPong(pair, size: 128, times: times) }
@@ -105,7 +108,7 @@ struct SystemCallTests {
     let trace = try Trace()
     let target = try Target()
     let times = 200
-    try withSidecar(to: target, wrapper: trace.wrapper) { sidecar in
+    try withSidecar(to: target, oneWorker, wrapper: trace.wrapper) { sidecar in
       let calls = try trace.calls {
         for _ in 0..<times { try shortConnection(sidecar, target, first: first) }
         try eventually("every connection is logged") {
@@ -144,7 +147,8 @@ struct SystemCallTests {
   @Test func aLivingConnectionGetsItsOptions() throws {
     let trace = try Trace()
     let target = try Target()
-    try withSidecar(to: target, ["PEER_TIMEOUT": "1s"], wrapper: trace.wrapper) { sidecar in
+    let settings = oneWorker.merging(["PEER_TIMEOUT": "1s"]) { $1 }
+    try withSidecar(to: target, settings, wrapper: trace.wrapper) { sidecar in
       func count(_ text: String = "setsockopt") throws -> Int {
         try trace.calls().count { $0.name == "setsockopt" && $0.line.contains(text) }
       }
@@ -166,10 +170,10 @@ struct SystemCallTests {
     let (forResting, forHolding, forSleeping) = (try Trace(), try Trace(), try Trace())
     let target = try Target()
     let metrics = try ReservedPort()
-    let page = ["METRICS_PORT": String(metrics.number)]
+    let page = ["METRICS_PORT": String(metrics.number), "WORKERS": "1"]
     try withSidecar(["MODE": "sleep"], wrapper: forSleeping.wrapper) { sleeping in
       try withSidecar(to: target, page, wrapper: forResting.wrapper) { resting in
-        try withSidecar(to: target, wrapper: forHolding.wrapper) { holding in
+        try withSidecar(to: target, oneWorker, wrapper: forHolding.wrapper) { holding in
           let held = try (0..<100).map { _ in try holding.connect(to: target) }
           for pair in held { try pingPong(pair) }
           try expectStillness([
