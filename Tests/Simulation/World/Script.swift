@@ -46,7 +46,7 @@ enum Script {
   }
 
   static func target(_ chance: inout Chance) -> [Step] {
-    switch chance.number(0...12) {
+    switch chance.number(0...13) {
     case 0, 1, 2: return [.echo]
     case 3: return [.send(small(&chance)), .echo]
     case 4: return [.send(bulk(&chance)), .end, .awaitEnd]
@@ -56,8 +56,16 @@ enum Script {
     case 8: return [.send(bulk(&chance)), .pause(pause(&chance)), .vanish]
     case 9: return [.read(.never), .pause(pause(&chance)), .read(.eager), .echo]
     case 10: return [.send(bulk(&chance)), .awaitBytes(1), .close]
+    case 11: return farewell(&chance)
     case _: return mixed(&chance)
     }
+  }
+
+  /// An urgent byte first, and gone: sent to while it is still to be read.
+  private static func farewell(_ chance: inout Chance) -> [Step] {
+    let more = chance.one(in: 2) ? [Step.send(small(&chance))] : []
+    let wait = Time.microseconds(chance.scaled(1...50_000))
+    return [.sendUrgent] + more + [.pause(wait), chance.pick([.close, .reset, .end])]
   }
 
   static func small(_ chance: inout Chance) -> Int { chance.scaled(1...3_000) }
