@@ -128,12 +128,13 @@ def failures(verdicts):
         before = daemon.memory()
         hows = set()
         for _ in range(count):
-            with socket.create_connection(("127.0.0.1", daemon.port), 10) as one:
-                try:
+            # On a busy machine the reset may be there before connect(2) returns.
+            try:
+                with socket.create_connection(("127.0.0.1", daemon.port), 10) as one:
                     one.sendall(b"x")
                     hows.add("fin" if one.recv(1) == b"" else "bytes")
-                except ConnectionError:
-                    hows.add("reset")
+            except ConnectionError:
+                hows.add("reset")
         verdicts.equal("clients read", hows, {"reset"})
         verdicts.at_most("memory more than before", daemon.memory() - before, 512, "KiB")
         daemon.judge_rest(verdicts)
