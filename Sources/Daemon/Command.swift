@@ -81,7 +81,7 @@ let helpText: StaticString = """
     DRAIN_DELAY       go on accepting after SIGTERM for so long (0s)
     DRAIN_TIMEOUT     let connections finish for so long, then cut them (25s)
     MAX_CONNECTIONS   more wait in the backlog (what the descriptor limit allows)
-    WORKERS           threads that forward (the CPUs the container may use)
+    WORKERS           threads that forward (one for every two CPUs)
     STALE_LIMIT       go by the last good addresses of a name for so long when
                       no name server answers (10m)
     ON_TARGET_CHANGE  connections to an address that the name has no more: keep
