@@ -3,12 +3,6 @@
 /// What one process may use, shared out among its workers.
 public struct Limits: Equatable, Sendable {
   public let workers: Int
-  /// One worker for so many CPUs: whoever is forwarded for needs the others, and on two CPUs a
-  /// second worker takes from them more than it gives. Two workers and one, 7 interleaved rounds:
-  /// CPU time per GB on 16 streams 124 and 90 ms, on 200 146 and 102; MB/s 5,301 and 5,844, 4,819
-  /// and 5,336; round trips a second on 64 connections 87,490 and 80,563, beside a stream 43,052
-  /// and 35,752; connections 15,037 and 14,590; pgbench 32,613 and 32,464.
-  static let cpusPerWorker = 2
   /// Connections of all workers together.
   public let connections: Int
   /// What MAX_CONNECTIONS asked for, when the descriptor limit allows less.
@@ -21,6 +15,13 @@ public struct Limits: Equatable, Sendable {
   /// Standard streams, pollers, counters, listeners, and a rest for files that are read.
   static let reservedDescriptors = 32
 
+  /// One worker for so many CPUs: whoever is forwarded for needs the others, and on two CPUs a
+  /// second worker costs more than it gives. Two workers and one, medians of 7 interleaved rounds:
+  /// CPU time per GB on 16 streams 124 and 90 ms, on 200 146 and 102; MB/s 5,301 and 5,844, 4,819
+  /// and 5,336; round trips a second on 64 connections 87,490 and 80,563, beside a stream 43,052
+  /// and 35,752; connections 15,037 and 14,590; pgbench 32,613 and 32,464.
+  static let cpusPerWorker = 2
+
   /// - Parameters:
   ///   - settings: what was asked for.
   ///   - descriptors: RLIMIT_NOFILE.
@@ -28,7 +29,8 @@ public struct Limits: Equatable, Sendable {
   ///   - pipeQuotaPages: fs.pipe-user-pages-soft in pages of 4 KiB; zero means no quota (proc(5)).
   public init(settings: Settings, descriptors: Int, cpus: Int, pipeQuotaPages: Int) {
     self.descriptors = descriptors
-    workers = settings.workers ?? max(1, min((cpus + 1) / Self.cpusPerWorker, 64))
+    let perWorker = Self.cpusPerWorker
+    workers = settings.workers ?? max(1, min((cpus + perWorker - 1) / perWorker, 64))
     let free = max(
       2, descriptors - Self.reservedDescriptors - settings.forwards.count - 2 * workers)
     // Half of the quota: the user's other processes, and other sidecars, live on it too.

@@ -13,7 +13,7 @@ extension Worker {
     connection.pointee.relay.fail(end, EndFailure(error))
   }
 
-  /// Closes both ends, by resets where they must not take this for an orderly end, and says so.
+  /// Closes both ends, by resets when neither must take this for an orderly end, and says so.
   func close(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, resets: Bool) {
     if resets {
       connection.pointee.client.resetOnClose()

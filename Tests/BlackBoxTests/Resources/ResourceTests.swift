@@ -170,7 +170,7 @@ struct SystemCallTests {
     let (forResting, forHolding, forSleeping) = (try Trace(), try Trace(), try Trace())
     let target = try Target()
     let metrics = try ReservedPort()
-    let page = ["METRICS_PORT": String(metrics.number), "WORKERS": "1"]
+    let page = oneWorker.merging(["METRICS_PORT": String(metrics.number)]) { $1 }
     try withSidecar(["MODE": "sleep"], wrapper: forSleeping.wrapper) { sleeping in
       try withSidecar(to: target, page, wrapper: forResting.wrapper) { resting in
         try withSidecar(to: target, oneWorker, wrapper: forHolding.wrapper) { holding in
