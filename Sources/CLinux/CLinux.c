@@ -142,8 +142,9 @@ int64_t linux_peek(int32_t socket, void *bytes, size_t capacity) {
     return RETRIED(recv(socket, bytes, capacity, MSG_DONTWAIT | MSG_PEEK));
 }
 
-int64_t linux_send(int32_t socket, const void *bytes, size_t count) {
-    return RETRIED(send(socket, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL));
+int64_t linux_send(int32_t socket, const void *bytes, size_t count, int32_t more) {
+    int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0);
+    return RETRIED(send(socket, bytes, count, flags));
 }
 
 int32_t linux_set_option(int32_t socket, int32_t option, int32_t value) {
@@ -153,6 +154,7 @@ int32_t linux_set_option(int32_t socket, int32_t option, int32_t value) {
         [LINUX_KEEPALIVE_IDLE_SECONDS] = {IPPROTO_TCP, TCP_KEEPIDLE},
         [LINUX_KEEPALIVE_INTERVAL_SECONDS] = {IPPROTO_TCP, TCP_KEEPINTVL},
         [LINUX_NO_DELAY] = {IPPROTO_TCP, TCP_NODELAY},
+        [LINUX_QUICK_ACKNOWLEDGEMENT] = {IPPROTO_TCP, TCP_QUICKACK},
         [LINUX_USER_TIMEOUT_MILLISECONDS] = {IPPROTO_TCP, TCP_USER_TIMEOUT},
         [LINUX_URGENT_INLINE] = {SOL_SOCKET, SO_OOBINLINE},
         [LINUX_IPV6_ONLY] = {IPPROTO_IPV6, IPV6_V6ONLY},

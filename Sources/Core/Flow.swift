@@ -6,8 +6,9 @@ public struct Flow: Sendable {
   public enum Step: Equatable, Sendable {
     /// Read from the source into the worker's buffer.
     case receive(limit: Int)
-    /// Write to the target from the worker's buffer.
-    case send(offset: Int, count: Int)
+    /// Write to the target from the worker's buffer. When the end follows, as far as is known, the
+    /// last bytes may wait for it, to go in one segment.
+    case send(offset: Int, count: Int, endFollows: Bool)
     /// Keep this part of the worker's buffer: others need the buffer.
     case stash(offset: Int, count: Int)
     case sendStash(offset: Int, count: Int)
@@ -162,11 +163,18 @@ public struct Flow: Sendable {
     switch hold {
     case .buffer:
       return mayWrite
-        ? .send(offset: offset, count: count) : .stash(offset: offset, count: count)
+        ? .send(offset: offset, count: count, endFollows: endFollows)
+        : .stash(offset: offset, count: count)
     case .stash: return mayWrite ? .sendStash(offset: offset, count: count) : .wait
     case .pipe: return mayWrite ? .drainPipe(count: count) : .wait
     case .nothing: preconditionFailure("bytes are held nowhere")
     }
+  }
+
+  /// The source has told of its end: the next read brings more bytes or that end, and never has to
+  /// wait, unless for an urgent mark.
+  private var endFollows: Bool {
+    flags.contains(.readsToTheEnd) && flags.isDisjoint(with: [.mustCopy, .sourceFailed])
   }
 
   private mutating func endStep() -> Step {
@@ -198,7 +206,7 @@ public struct Flow: Sendable {
     switch step {
     case .receive(let limit): received(outcome, limit: limit, rules, &left)
     case .fillPipe: filled(outcome, rules, &left)
-    case .send(_, let count), .sendStash(_, let count), .drainPipe(let count):
+    case .send(_, let count, _), .sendStash(_, let count), .drainPipe(let count):
       delivered(outcome, count: count)
     case .stash:
       hold = .stash

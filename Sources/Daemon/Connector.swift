@@ -87,6 +87,7 @@ extension Worker {
     do throws(Errno) {
       let attempt = try makeAttempt(to: endpoint, isFirst: dialing.attempts.isEmpty)
       dialing.add(attempt)
+      if connection.pointee.relay.clientHasStirred { attempt.acknowledgeWithBytes() }
       var result = attempt.connect()
       let isProven = result == .inProgress && endpoint.address.isLoopback
       if isProven {
@@ -144,7 +145,7 @@ extension Worker {
     guard connection.pointee.relay.canPass(from: .client, rules),
       perform(.receive(limit: Int(rules.bufferBytes)), from: .client, connection),
       case .move(_, let step) = connection.pointee.relay.next(rules, turn, everyByte: false),
-      case .send(_, let count) = step
+      case .send(_, let count, _) = step
     else { return attempt.connect() }
     let result = attempt.send(buffer, count: count)
     if case .moved(let sent) = result {

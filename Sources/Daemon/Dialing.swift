@@ -25,6 +25,9 @@ final class Dialing {
       socket.send(bytes, count: count)
     }
 
+    /// For a client whose first bytes are here already.
+    func acknowledgeWithBytes() { socket.acknowledgeWithBytes() }
+
     /// Begins to connect; called again, tells how far it came.
     func connect() -> ConnectResult { socket.connect(to: SocketAddress(endpoint)) }
   }

@@ -40,7 +40,8 @@ extension Worker {
     } else {
       _ = record(received, of: .receive(limit: limit), from: source, failing: source, connection)
       _ = record(
-        sent, of: .send(offset: 0, count: count), from: source, failing: source.other, connection)
+        sent, of: .send(offset: 0, count: count, endFollows: false), from: source,
+        failing: source.other, connection)
     }
     return true
   }
@@ -119,9 +120,9 @@ extension Worker {
     switch step {
     case .receive(let limit):
       result = receive(from: source, connection, limit)
-    case .send(let offset, let count):
+    case .send(let offset, let count, let endFollows):
       failing = source.other
-      result = send(to: failing, connection, buffer + offset, count)
+      result = send(to: failing, connection, buffer + offset, count, moreFollows: endFollows)
     case .sendStash(let offset, let count):
       failing = source.other
       let stash = connection.pointee.withLane(source) { $0.stash! }
@@ -195,13 +196,14 @@ extension Worker {
   @inline(__always)
   private func send(
     to end: End, _ connection: UnsafeMutablePointer<Connection>, _ bytes: UnsafeRawPointer,
-    _ count: Int
+    _ count: Int, moreFollows: Bool = false
   ) -> Transfer {
     switch end {
-    case .client: return connection.pointee.client.send(bytes, count: count)
+    case .client:
+      return connection.pointee.client.send(bytes, count: count, moreFollows: moreFollows)
     case .upstream:
       if !connection.pointee.sendsUpstreamAtOnce { prepareSending(connection) }
-      return connection.pointee.upstream.send(bytes, count: count)
+      return connection.pointee.upstream.send(bytes, count: count, moreFollows: moreFollows)
     }
   }
 

@@ -58,8 +58,12 @@ public struct SocketAddress: Equatable, Sendable {
   }
 
   /// send(2), MSG_NOSIGNAL. `count` is above zero; a short result means that the socket is full.
-  @inlinable public borrowing func send(_ bytes: UnsafeRawPointer, count: Int) -> Transfer {
-    Transfer(linux_send(number, bytes, count))
+  /// When `moreFollows` (MSG_MORE), a segment that is not full waits for what is sent next, be it
+  /// bytes or the end; for 200 ms if nothing is.
+  @inlinable public borrowing func send(
+    _ bytes: UnsafeRawPointer, count: Int, moreFollows: Bool = false
+  ) -> Transfer {
+    Transfer(linux_send(number, bytes, count, moreFollows ? 1 : 0))
   }
 
   /// shutdown(2), SHUT_WR: the peer reads the end of the stream after the last byte.

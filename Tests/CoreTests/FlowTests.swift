@@ -14,6 +14,10 @@ import Testing
     return flow
   }
 
+  private func send(_ count: Int, endFollows: Bool = false) -> Flow.Step {
+    .send(offset: 0, count: count, endFollows: endFollows)
+  }
+
   /// Performs the next step, which must be `step`.
   private func expect(
     _ step: Flow.Step, _ outcome: Flow.Outcome, _ flow: inout Flow,
@@ -29,14 +33,14 @@ import Testing
   private func fillAndSend(_ times: Int, _ flow: inout Flow) {
     for _ in 0..<times {
       expect(.receive(limit: buffer), .moved(buffer), &flow)
-      expect(.send(offset: 0, count: buffer), .moved(buffer), &flow)
+      expect(send(buffer), .moved(buffer), &flow)
     }
   }
 
   @Test func aMessageCostsOneReceiveAndOneSend() {
     var flow = readableFlow()
     expect(.receive(limit: buffer), .moved(128), &flow)
-    expect(.send(offset: 0, count: 128), .moved(128), &flow)
+    expect(send(128), .moved(128), &flow)
     #expect(flow.next(rules, left: 1) == .wait)
     #expect(flow.deliveredBytes == 128)
   }
@@ -55,16 +59,35 @@ import Testing
     var flow = readableFlow()
     flow.sourceMayRead(toTheEnd: true, isUrgent: false)
     expect(.receive(limit: buffer), .moved(128), &flow)
-    expect(.send(offset: 0, count: 128), .moved(128), &flow)
+    expect(send(128, endFollows: true), .moved(128), &flow)
     expect(.receive(limit: buffer), .ended, &flow)
     expect(.endSending, .done, &flow)
     #expect(flow.isReleased)
   }
 
+  @Test func nothingWaitsForAnEndThatAnUrgentMarkMayStandBefore() {
+    var flow = readableFlow()
+    flow.sourceMayRead(toTheEnd: true, isUrgent: true)
+    expect(.receive(limit: buffer), .moved(128), &flow)
+    expect(send(128), .moved(128), &flow)
+    #expect(flow.next(rules, left: 1) == .receive(limit: buffer))
+  }
+
+  @Test func whatAFullSocketLeavesIsSentWithoutWaitingForTheEnd() {
+    var flow = readableFlow()
+    flow.sourceMayRead(toTheEnd: true, isUrgent: false)
+    expect(.receive(limit: buffer), .moved(1000), &flow)
+    expect(send(1000, endFollows: true), .moved(300), &flow)
+    expect(.stash(offset: 300, count: 700), .done, &flow)
+    flow.targetMayWrite()
+    expect(.sendStash(offset: 0, count: 700), .moved(700), &flow)
+    expect(.receive(limit: buffer), .ended, &flow)
+  }
+
   @Test func whatAFullSocketLeavesIsStashedAndSentFirst() {
     var flow = readableFlow()
     expect(.receive(limit: buffer), .moved(1000), &flow)
-    expect(.send(offset: 0, count: 1000), .moved(300), &flow)
+    expect(send(1000), .moved(300), &flow)
     expect(.stash(offset: 300, count: 700), .done, &flow)
     #expect(flow.next(rules, left: 1) == .wait)
     flow.targetMayWrite()
@@ -80,7 +103,7 @@ import Testing
     var flow = readableFlow()
     fillAndSend(Int(rules.promoteAfter) - 1, &flow)
     expect(.receive(limit: buffer), .moved(buffer - 1), &flow)
-    expect(.send(offset: 0, count: buffer - 1), .moved(buffer - 1), &flow)
+    expect(send(buffer - 1), .moved(buffer - 1), &flow)
     flow.sourceMayRead(toTheEnd: false, isUrgent: false)
     fillAndSend(2, &flow)
     #expect(flow.next(rules, left: 1) == .borrowPipe)
@@ -146,7 +169,7 @@ import Testing
     expect(.fillPipe(limit: Int(rules.fillBytes)), .ended, &flow)
     expect(.returnPipe, .done, &flow)
     expect(.receive(limit: buffer), .moved(5), &flow)
-    expect(.send(offset: 0, count: 5), .moved(5), &flow)
+    expect(send(5), .moved(5), &flow)
     #expect(flow.next(rules, left: 1) == .wait)
   }
 
@@ -161,7 +184,7 @@ import Testing
   @Test func aFlowThatUsedItsTurnYieldsToOthers() {
     var left = Int32(buffer)
     var flow = readableFlow()
-    for step in [Flow.Step.receive(limit: buffer), .send(offset: 0, count: buffer)] {
+    for step in [Flow.Step.receive(limit: buffer), send(buffer)] {
       #expect(flow.next(rules, left: left) == step)
       flow.record(.moved(buffer), of: step, rules, left: &left)
     }
@@ -181,7 +204,7 @@ import Testing
     var flow = readableFlow()
     flow.sourceHasFailed()
     expect(.receive(limit: buffer), .moved(10), &flow)
-    expect(.send(offset: 0, count: 10), .moved(10), &flow)
+    expect(send(10), .moved(10), &flow)
     expect(.receive(limit: buffer), .ended, &flow)
     #expect(flow.next(rules, left: 1) == .wait)
     #expect(flow.isReleased)

@@ -123,7 +123,7 @@ struct RelaySimulation {
       return relay.passed(count, from: source)
     }
     report(received, .receive(limit: limit), source, failing: source)
-    report(sent, .send(offset: 0, count: count), source, failing: source.other)
+    report(sent, .send(offset: 0, count: count, endFollows: false), source, failing: source.other)
   }
 
   private mutating func perform(_ step: Flow.Step, from source: End) throws {
@@ -138,7 +138,7 @@ struct RelaySimulation {
         limit, slots: max(0, Self.slots - leftInPipe), urgentReadsNothing: chance(2))
       if result == .ended && mutant == .believesASpliceOfNothing { believesEnd = true }
       report(result, step, source, failing: source)
-    case .send(_, let count), .sendStash(_, let count): deliver(count, step, source)
+    case .send(_, let count, _), .sendStash(_, let count): deliver(count, step, source)
     case .drainPipe(let count): drain(count, step, source)
     case .endSending:
       if relay.endsByClosing(from: source, everyByte: false) {

@@ -31,7 +31,8 @@ int32_t linux_local_address(int32_t socket, struct linux_address *address);
 int32_t linux_shutdown_sending(int32_t socket);
 int64_t linux_receive(int32_t socket, void *bytes, size_t capacity);
 int64_t linux_peek(int32_t socket, void *bytes, size_t capacity);
-int64_t linux_send(int32_t socket, const void *bytes, size_t count);
+// `more`: held back until what follows is sent too (send(2), MSG_MORE).
+int64_t linux_send(int32_t socket, const void *bytes, size_t count, int32_t more);
 
 enum linux_option {
     LINUX_REUSE_ADDRESS,
@@ -39,6 +40,7 @@ enum linux_option {
     LINUX_KEEPALIVE_IDLE_SECONDS,
     LINUX_KEEPALIVE_INTERVAL_SECONDS,
     LINUX_NO_DELAY,
+    LINUX_QUICK_ACKNOWLEDGEMENT,
     LINUX_USER_TIMEOUT_MILLISECONDS,
     LINUX_URGENT_INLINE,
     LINUX_IPV6_ONLY,

@@ -10,7 +10,8 @@ enum Reach: Int, CaseIterable {
   case resetUnconnected, secondSignal, settled, shortSend, shortSplice, shortage
   case silentServer, silentTarget, spliced, spuriousEvent, stalledOutput, stashed, statusAtRest
   case stoppedMidway, targetResets, targetsChanged, truncated, urgentMark, urgentSent
-  case watchRefused, watchRefusedNearby, wholeBothWays, loopback
+  case watchRefused, watchRefusedNearby, wholeBothWays, loopback, heldForTheEnd
+  case acknowledgedWithBytes
 }
 
 extension Schedule {

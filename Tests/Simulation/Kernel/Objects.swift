@@ -38,7 +38,9 @@ class Object {
 
   // recv(2) and send(2), of what has them.
   func receive(_ bytes: UnsafeMutableRawPointer, _ limit: Int) -> Int { Int(Code.invalid) }
-  func send(_ bytes: UnsafeRawPointer, _ count: Int) -> Int { Int(Code.invalid) }
+  func send(_ bytes: UnsafeRawPointer, _ count: Int, isHeldBack: Bool) -> Int {
+    Int(Code.invalid)
+  }
 
   /// The last descriptor is closed.
   func close() {}

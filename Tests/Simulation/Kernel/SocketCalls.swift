@@ -88,10 +88,12 @@ func callPeek(_ socket: Int32, _ bytes: UnsafeMutableRawPointer?, _ capacity: In
 }
 
 @c(linux_send)
-func callSend(_ socket: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int64 {
+func callSend(
+  _ socket: Int32, _ bytes: UnsafeRawPointer?, _ count: Int, _ more: Int32
+) -> Int64 {
   sim.enter()
-  let result = sim.kernel[socket].send(bytes!, count)
-  sim.trace("send \(socket) \(count) -> \(result)")
+  let result = sim.kernel[socket].send(bytes!, count, isHeldBack: more != 0)
+  sim.trace("send \(socket) \(count)\(more != 0 ? " more" : "") -> \(result)")
   return Int64(result)
 }
 

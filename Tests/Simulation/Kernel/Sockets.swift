@@ -45,6 +45,7 @@ struct Options {
   var userTimeout: Int32 = 0
   var urgentInline = false
   var noDelay = false
+  var acknowledgesAtOnce = true
 
   mutating func set(_ option: linux_option, _ value: Int32) {
     switch option {
@@ -52,6 +53,7 @@ struct Options {
     case LINUX_KEEPALIVE_IDLE_SECONDS: keepaliveIdle = value
     case LINUX_KEEPALIVE_INTERVAL_SECONDS: keepaliveInterval = value
     case LINUX_NO_DELAY: noDelay = value != 0
+    case LINUX_QUICK_ACKNOWLEDGEMENT: acknowledgesAtOnce = value != 0
     case LINUX_USER_TIMEOUT_MILLISECONDS: userTimeout = value
     case LINUX_URGENT_INLINE: urgentInline = value != 0
     case _: break
@@ -220,7 +222,7 @@ final class Talk: Object {
     return count
   }
 
-  override func send(_ bytes: UnsafeRawPointer, _ count: Int) -> Int {
+  override func send(_ bytes: UnsafeRawPointer, _ count: Int, isHeldBack: Bool) -> Int {
     if error != 0 { return Int(error) }
     guard !isConnecting else { return Int(Code.wouldBlock) }
     sim.progress()

@@ -27,10 +27,14 @@ final class Stream: Object {
   var acknowledged = 0
   let sendCapacity: Int
   var wantsSpace = false
+  /// Bytes from here on wait for what follows them.
+  var heldFrom: Int?
   var endWritten = false
   var endSent = false
   var endAcknowledged = false
   private var isTransmitting = false
+  /// The target has answered, and not yet heard of it.
+  private var isAwaited = false
   /// The stream whose bytes go out here.
   var carries: Peer?
 
@@ -145,6 +149,7 @@ final class Stream: Object {
 
   func acknowledge(_ count: Int) {
     acknowledged += count
+    heldFrom = nil
     lastHeard = sim.now
     oldestSentAt = sent > acknowledged ? sim.now : .never
     guard state == .established else { return }
@@ -159,7 +164,9 @@ final class Stream: Object {
   func pump() {
     guard state == .established, !isTransmitting, let peer else { return }
     let window = peer.capacity - (sent - peer.read)
-    let count = min(written - sent, window, peer.chunk())
+    let ready = (heldFrom ?? written) - sent
+    let count = min(ready, window, peer.chunk())
+    if count > 0 || endWritten { letBegin(peer) }
     if count > 0 {
       windowClosedAt = .never
       isTransmitting = true
@@ -172,7 +179,7 @@ final class Stream: Object {
         peer.fromPeer { [self] in acknowledge(count) }
         pump()
       }
-    } else if written > sent {
+    } else if ready > 0 {
       if windowClosedAt == .never {
         windowClosedAt = sim.now
         sim.reach(.closedWindow)
@@ -189,6 +196,24 @@ final class Stream: Object {
       }
     }
     if windowClosedAt != .never || peer.isVanished { watchTime() }
+  }
+
+  /// The target hears of a connection by the first segment after its answer: an acknowledgement, or
+  /// the first bytes, or the end.
+  func awaitBegin() {
+    guard !options.acknowledgesAtOnce else { return peer!.begin() }
+    isAwaited = true
+    sim.after(.milliseconds(200)) { [self] in
+      guard isAwaited, state == .established, !isClosed else { return }
+      sim.fail("stall: the target of \(number) is not told that it is connected")
+    }
+  }
+
+  private func letBegin(_ peer: Peer) {
+    guard isAwaited else { return }
+    isAwaited = false
+    sim.reach(.acknowledgedWithBytes)
+    peer.toPeer { peer.begin() }
   }
 
   // MARK: Timeouts of the kernel's own
@@ -241,7 +266,9 @@ final class Stream: Object {
     receive(bytes, limit, peeks: false)
   }
 
-  override func send(_ bytes: UnsafeRawPointer, _ count: Int) -> Int { write(bytes, count) }
+  override func send(_ bytes: UnsafeRawPointer, _ count: Int, isHeldBack: Bool) -> Int {
+    write(bytes, count, isHeldBack: isHeldBack)
+  }
 
   override func close() {
     isClosed = true
@@ -256,7 +283,7 @@ final class Stream: Object {
       return sendReset()
     }
     if !endWritten {
-      endWritten = true
+      endWrites()
       judgeEnd()
     }
     pump()

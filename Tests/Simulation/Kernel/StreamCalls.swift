@@ -103,14 +103,15 @@ extension Stream {
     }
   }
 
-  func write(_ bytes: UnsafeRawPointer, _ count: Int) -> Int {
+  func write(_ bytes: UnsafeRawPointer, _ count: Int, isHeldBack: Bool) -> Int {
     touch()
     if let code = refusal() { return code }
     let taken = min(count, sendCapacity - used)
     if taken < count { noteFull(taken) }
     guard taken > 0 else { return Int(Code.wouldBlock) }
     judgeBytes(bytes, taken)
-    return write(taken)
+    // What fills the socket is sent (tcp_sendmsg_locked).
+    return write(taken, isHeldBack: isHeldBack && taken == count)
   }
 
   func drain(_ pipe: Pipe, _ limit: Int) -> Int {
@@ -131,7 +132,7 @@ extension Stream {
       judge(slot.source, slot.start, moved)
       moved += slot.count
     }
-    return write(moved)
+    return write(moved, isHeldBack: false)
   }
 
   private func noteFull(_ taken: Int) {
@@ -139,7 +140,8 @@ extension Stream {
     sim.reach(taken > 0 ? .shortSend : .fullSocket)
   }
 
-  private func write(_ count: Int) -> Int {
+  private func write(_ count: Int, isHeldBack: Bool) -> Int {
+    if isHeldBack { holdBack() } else { heldFrom = nil }
     written += count
     lastMoved = sim.now
     sim.progress()
@@ -147,10 +149,29 @@ extension Stream {
     return count
   }
 
+  /// MSG_MORE: what is written from here on waits for more, and what makes the kernel give up
+  /// waiting (TCP_CORK's 200 ms, tcp(7)) is a stall.
+  private func holdBack() {
+    guard heldFrom == nil else { return }
+    let place = written
+    heldFrom = place
+    sim.after(.milliseconds(200)) { [self] in
+      // While others are on their way, the next acknowledgement lets them go.
+      guard heldFrom == place, acknowledged == place, state == .established else { return }
+      sim.fail("stall: the last bytes of \(number) wait for an end that does not come")
+    }
+  }
+
+  func endWrites() {
+    endWritten = true
+    if heldFrom != nil { sim.reach(.heldForTheEnd) }
+    heldFrom = nil
+  }
+
   func endSending() -> Int32 {
     guard state == .established else { return Code.notConnected }
     guard !endWritten else { return 0 }
-    endWritten = true
+    endWrites()
     sim.reach(hasEnd ? .bothEnded : .halfClosed)
     judgeEnd()
     pump()

@@ -231,7 +231,7 @@ final class Datagrams: Object {
     return 0
   }
 
-  override func send(_ bytes: UnsafeRawPointer, _ count: Int) -> Int {
+  override func send(_ bytes: UnsafeRawPointer, _ count: Int, isHeldBack: Bool) -> Int {
     sim.progress()
     let message = Array(UnsafeRawBufferPointer(start: bytes, count: count))
     sim.world.names.ask(message, server, byTCP: false) { [weak self] reply in

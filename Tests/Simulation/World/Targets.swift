@@ -51,7 +51,6 @@ final class Targets {
 
   func connect(_ stream: Stream) -> Int32 {
     attempts += 1
-    stream.options = Options()
     let address = stream.address
     let fate = fates[address] ?? draw()
     fates[address] = fate
@@ -106,7 +105,7 @@ final class Targets {
       sim.reach(.targetResets)
       peer.resetSoon()
     } else {
-      peer.begin()
+      stream.awaitBegin()
     }
     sim.after(.milliseconds(sim.chance.scaled(20...14_000))) { peer.endLife() }
   }
