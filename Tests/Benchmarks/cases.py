@@ -5,6 +5,7 @@ from forwarder import ROOT_USER, UNPRIVILEGED
 
 BOTH = (UNPRIVILEGED, ROOT_USER)
 IDLE = 8000
+HELD = 0.1  # of a CPU: so little that one worker is all that a stream waits for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,12 @@ class Case:
     users: tuple = (UNPRIVILEGED,)
     # Every round, or once: what is counted exactly needs no repetition.
     is_counted: bool = False
+    # Samples of each peer in a round: more where peers are as fast as each other.
+    repeats: int = 1
+    # Only these; empty: all.
+    peers: tuple = ()
+    # Only root may do what it takes.
+    needs_root: bool = False
 
 
 def bulk(direction, count):
@@ -54,9 +61,17 @@ def bulk(direction, count):
         (UNPRIVILEGED,) if count == 1 else BOTH)
 
 
-def trips(key, title, size, count):
+def held(direction):
+    return Case(
+        f"held-{direction}-16",
+        f"bulk {direction}, 16 connections, each worker held to {HELD:.0%} of a CPU", "held",
+        ("megabytes",), f"bulk-{direction}", (("connections", 16),),
+        peers=("sidecar-1", "sidecar-2"), needs_root=True)
+
+
+def trips(key, title, size, count, repeats=1):
     return Case(key, title, "round-trips", ("rate", "p99", "cpu_thousand"), "round-trips",
-                (("connections", count), ("size", size)))
+                (("connections", count), ("size", size)), repeats=repeats)
 
 
 def idle(count):
@@ -68,11 +83,12 @@ def idle(count):
 
 CASES = (
     *(bulk(direction, count) for count in (1, 16, 200, 600) for direction in ("up", "down")),
-    trips("trips-1", "round trips of 128 bytes, 1 connection", 128, 1),
-    trips("trips-64", "round trips of 128 bytes, 64 connections", 128, 64),
+    held("up"), held("down"),
+    trips("trips-1", "round trips of 128 bytes, 1 connection", 128, 1, repeats=3),
+    trips("trips-64", "round trips of 128 bytes, 64 connections", 128, 64, repeats=3),
     trips("trips-16k", "round trips of 16 KiB, 16 connections", 16384, 16),
     Case("connects", "connect, request, close", "connects", ("rate", "p99", "cpu_thousand"),
-         "connects"),
+         "connects", repeats=3),
     idle(0), idle(IDLE),
     Case("mixed", "round trips on 64 connections beside one bulk stream", "mixed",
          ("p99", "rate", "megabytes"), "mixed"),

@@ -95,6 +95,8 @@ def plan(case_keys, here, users, has_database):
             for peer in here:
                 is_apt = not peer.only or case.group in peer.only or case.key in peer.only
                 is_apt &= user == forwarder.UNPRIVILEGED or peer.uses_pipes
+                is_apt &= not case.peers or peer.key in case.peers
+                is_apt &= not case.needs_root or forwarder.ROOT_USER in users
                 needs_program = case.group in ("start", "memory", "calls")
                 if user in users and is_apt and (peer.command or not needs_program):
                     made.append((case, user, peer))
@@ -111,8 +113,9 @@ def turns(planned, rounds, seed):
         for case in CASES:
             for user in case.users:
                 here = [x for x in planned if x[0] is case and x[1] == user]
-                order.shuffle(here)
-                samples += here if not case.is_counted else []
+                for _ in range(0 if case.is_counted else case.repeats):
+                    order.shuffle(here)
+                    samples += here
         yield turn, samples
 
 

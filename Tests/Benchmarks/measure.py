@@ -11,7 +11,7 @@ import harness
 import load
 import machine
 import strace
-from cases import IDLE
+from cases import HELD, IDLE
 
 ENDING = 0.1  # seconds: what a forwarder still does after the last answer is its work too
 CALLS_SECONDS = (0.3, 1.2)
@@ -21,7 +21,7 @@ STARTS = 7
 def sample(case, peer, user, seconds, server):
     """`server` is the PostgreSQL that pgbench's cases want."""
     kinds = {"pgbench": functools.partial(pgbench, server=server), "start": start,
-             "memory": memory, "calls": calls}
+             "memory": memory, "calls": calls, "held": held}
     before = machine.Usage(server)
     try:
         values, errors = kinds.get(case.group, forward)(case, peer, user, seconds)
@@ -79,6 +79,15 @@ def forward(case, peer, user, seconds):
         cpu = work.cpu_seconds()
         wanted(report)
         return values_of(report, cpu), report["errors"]
+
+
+def held(case, peer, user, seconds):
+    """As `forward`, the workers held to a share of a CPU each: what they cost is not what is asked,
+    but what a second one adds where the ends leave it room."""
+    with load.Server() as target, forwarder.between(peer, user, target.port) as way:
+        way.hold("sidecar-worker", HELD)
+        report = wanted(load.run(case.load, way.port, seconds, **dict(case.options)))
+        return {"megabytes": report["per_second"]}, report["errors"]
 
 
 def pgbench(case, peer, user, seconds, *, server):

@@ -27,8 +27,9 @@ def heading(results):
 def settings_line(results):
     made = results.settings
     rounds = f"{made['rounds']} rounds" if made["rounds"] != 1 else "one round"
-    return (f"{rounds} of {made['seconds']:g} s for each case and peer, the peers in another "
-            f"order in each (seed {made['seed']})")
+    most = max(x.repeats for x in CASES)
+    return (f"{rounds} of {made['seconds']:g} s for each case and peer, {most} times where peers "
+            f"are close, shuffled (seed {made['seed']})")
 
 
 def configurations(results):

@@ -173,19 +173,19 @@ class Goals(unittest.TestCase):
                               ("calls-connect", "socat", "calls", [70.0]))
             self.assertEqual(verdicts(made)[goal], verdict)
 
-    def test_two_workers_want_room_where_they_are_to_be_faster(self):
-        rows = [("bulk-up-16", "sidecar-2", "megabytes", [1000]),
-                ("bulk-up-16", "sidecar-1", "megabytes", [1000])]
-        fast = "two workers ≥ 1.3× one on bulk 16, where the generator leaves room"
+    def test_two_workers_are_judged_by_cases_that_leave_them_room(self):
+        faster = "two workers ≥ 1.3× one on bulk 16, each held to 10% of a CPU"
         elsewhere = "two workers ≥ 0.95× one everywhere else"
-        roomy = results_of(*rows)
-        self.assertEqual(verdicts(roomy), {**verdicts(roomy), fast: "NO"})
-        self.assertNotIn(elsewhere, verdicts(roomy))
-        cramped = results_of(*rows)
-        for x in cramped.samples:
-            x["machine"] = {**MACHINE, "idle": 0.02}
-        self.assertEqual(verdicts(cramped)[fast], "–")
-        self.assertEqual(verdicts(cramped)[elsewhere], "yes")
+        for two, idle, verdict in ((1300, 0.5, "yes"), (1299, 0.5, "NO"), (1300, 0.1, "–")):
+            made = results_of(*((f"held-{way}-16", f"sidecar-{x}", "megabytes", [value])
+                                for way in ("up", "down") for x, value in ((1, 1000), (2, two))))
+            for x in made.samples:
+                x["machine"] = {**MACHINE, "idle": idle}
+            self.assertEqual(verdicts(made)[faster], verdict)
+            self.assertNotIn(elsewhere, verdicts(made))
+        slower = results_of(("bulk-up-16", "sidecar-2", "megabytes", [940]),
+                            ("bulk-up-16", "sidecar-1", "megabytes", [1000]))
+        self.assertEqual(verdicts(slower)[elsewhere], "NO")
 
 
 class Plans(unittest.TestCase):
@@ -213,7 +213,8 @@ class Plans(unittest.TestCase):
         counted = [x for x in planned if x[0].is_counted]
         self.assertEqual(made[0], (0, counted))
         for _, samples in made[1:]:
-            self.assertCountEqual(samples, [x for x in planned if not x[0].is_counted])
+            self.assertCountEqual(samples, [
+                x for x in planned if not x[0].is_counted for _ in range(x[0].repeats)])
         self.assertNotEqual(made[1][1], made[2][1])
         self.assertEqual(made, list(main.turns(planned, 3, 6)))
 
@@ -226,6 +227,10 @@ class Plans(unittest.TestCase):
         self.assertNotIn(("trips-1", "root", "sidecar"), made)
         self.assertNotIn(("bulk-up-16", "root", "nginx"), made)
         self.assertNotIn(("pgbench", "unprivileged", "sidecar"), made)
+        self.assertIn(("held-up-16", "unprivileged", "sidecar-2"), made)
+        self.assertNotIn(("held-up-16", "unprivileged", "sidecar"), made)
+        self.assertFalse([x for x, _, _ in main.plan(
+            ["held-up-16"], peers.PEERS, ("unprivileged",), False)])
 
     @unittest.skipUnless(harness.run("unshare", "--net", "true", wanted=None).code == 0,
                          "a network of its own needs rights")

@@ -12,6 +12,7 @@ from peers import BACKLOG
 NOBODY = 65534
 ROOT_USER, UNPRIVILEGED = "root", "unprivileged"
 TICKS = os.sysconf("SC_CLK_TCK")
+PERIOD = 10_000_000  # nanoseconds, of which a held thread gets its share
 LISTEN, ESTABLISHED = "0A", "01"
 
 
@@ -139,6 +140,18 @@ class Forwarder:
 
     def memory(self):
         return proportional_set_size(self.process.pid)
+
+    def hold(self, name, share):
+        """Its threads of that name get so much of a CPU each and no more (sched(7),
+        SCHED_DEADLINE); root may ask for it."""
+        tasks = f"/proc/{self.process.pid}/task"
+        for task in os.listdir(tasks):
+            with open(f"{tasks}/{task}/comm", encoding="utf-8") as file:
+                if file.read().strip() != name:
+                    continue
+            harness.run("chrt", "--deadline", "--sched-runtime", str(int(share * PERIOD)),
+                        "--sched-deadline", str(PERIOD), "--sched-period", str(PERIOD),
+                        "--pid", "0", task)
 
     def end_traced(self):
         """Ends what runs below its wrapper, which then ends by itself, its work done."""

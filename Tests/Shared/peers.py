@@ -117,6 +117,7 @@ stream {{
 
 # The groups of cases in which bytes are moved as fast as they will.
 FORWARDING = ("bulk", "round-trips", "connects", "idle", "mixed", "pgbench")
+WORKERS = (*FORWARDING, "held")
 # Where splice-auto could help.
 FEW = tuple(f"bulk-{way}-{count}" for way in ("up", "down") for count in (1, 16))
 SIDECAR_VARIABLES = (("TARGET_HOST", "127.0.0.1"), ("TARGET_PORT", "{target}"),
@@ -133,8 +134,8 @@ PEERS = (
     Peer("direct", "no forwarder", uses_pipes=True),  # for comparison
     sidecar("sidecar", "sidecar", uses_pipes=True),
     # On two CPUs the same as by default: what they differ by is noise.
-    sidecar("sidecar-1", "sidecar, 1 worker", ("WORKERS", "1"), only=FORWARDING),
-    sidecar("sidecar-2", "sidecar, 2 workers", ("WORKERS", "2"), only=(*FORWARDING, "memory")),
+    sidecar("sidecar-1", "sidecar, 1 worker", ("WORKERS", "1"), only=WORKERS),
+    sidecar("sidecar-2", "sidecar, 2 workers", ("WORKERS", "2"), only=(*WORKERS, "memory")),
     # No product: what remains to be paid when nothing but the bytes is cared for.
     Peer("floor", "bare loop in C", files=(FLOOR,), command=(FLOOR, "{port}", "{target}"),
          only=(*FORWARDING, "calls")),
