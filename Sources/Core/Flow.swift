@@ -233,7 +233,8 @@ public struct Flow: Sendable {
       if !flags.contains(.readsToTheEnd) { flags.remove(.mayRead) }
     case .ended: flags.insert(.sourceEnded)
     case .wouldBlock:
-      flags.remove(.mayRead)
+      // No end after all, nor a mark: a source that has one never blocks.
+      flags.subtract([.mayRead, .readsToTheEnd])
       if flags.contains(.sourceFailed) { flags.insert(.sourceEnded) }
     case .done, .refused: preconditionFailure("not an outcome of receiving")
     }

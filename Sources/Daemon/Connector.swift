@@ -188,12 +188,14 @@ extension Worker {
       beginRelaying(slot, connection, dialing, 0)
       return true
     }
+    let areMixed = dialing.attempts.count > 1
     var index = 0
     while index < dialing.attempts.count {
       let attempt = dialing.attempts[index]
       switch attempt.connect() {
       case .inProgress: index += 1
       case .connected:
+        if areMixed { hearAgain(slot, connection, attempt) }
         beginRelaying(slot, connection, dialing, index)
         return true
       case .failed(let error):
@@ -203,6 +205,19 @@ extension Worker {
     }
     dialing.hints = Readiness(bits: 0)
     return false
+  }
+
+  /// What was told may be another attempt's: the end of one that failed is not this one's.
+  private func hearAgain(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ winner: Dialing.Attempt
+  ) {
+    connection.pointee.dialing!.hints = Readiness(bits: 0)
+    do throws(Errno) {
+      try rewatch(
+        winner.number, with: door.poller.number, for: .changes, token: token(slot, .upstream))
+    } catch {
+      connection.pointee.relay.abort(.error)
+    }
   }
 
   private func fail(_ dialing: Dialing, _ endpoint: Endpoint, _ failure: Failure) {

@@ -65,6 +65,16 @@ import Testing
     #expect(flow.isReleased)
   }
 
+  @Test func anEndThatWasNoneIsForgotten() {
+    var flow = readableFlow()
+    flow.sourceMayRead(toTheEnd: true, isUrgent: false)
+    expect(.receive(limit: buffer), .wouldBlock, &flow)
+    flow.sourceMayRead(toTheEnd: false, isUrgent: false)
+    expect(.receive(limit: buffer), .moved(128), &flow)
+    expect(send(128), .moved(128), &flow)
+    #expect(flow.isAtRest)
+  }
+
   @Test func nothingWaitsForAnEndThatAnUrgentMarkMayStandBefore() {
     var flow = readableFlow()
     flow.sourceMayRead(toTheEnd: true, isUrgent: true)

@@ -43,6 +43,8 @@ final class Schedule {
   private(set) var failure: String?
   private(set) var exitCode: Int32?
   private(set) var calls = 0
+  /// No thread runs before.
+  private var stillUntil: Time = 0
   /// A bit for each state.
   var reached: UInt64 = 0
   /// Of the daemon's calls, how often another thread comes before it.
@@ -91,8 +93,12 @@ final class Schedule {
   private func turn() {
     runDueEvents()
     guard !isOver else { return }
+    guard now >= stillUntil else { return now = min(stillUntil, events.next) }
     let ready = fibers.filter { $0.state == .ready }
-    if !ready.isEmpty { return go(to: ready[chance.number(0...ready.count - 1)]) }
+    if !ready.isEmpty {
+      if standsStill() { return }
+      return go(to: ready[chance.number(0...ready.count - 1)])
+    }
     var next = events.next
     for fiber in fibers where fiber.state == .waiting { next = min(next, fiber.deadline) }
     guard next != .never else { return fail("nothing will ever happen again") }
@@ -102,6 +108,20 @@ final class Schedule {
     for fiber in fibers where fiber.state == .waiting && fiber.deadline <= now {
       fiber.state = .ready
     }
+  }
+
+  /// The process has used up its share of the CPU (cpu.max); the world goes on.
+  private func standsStill() -> Bool {
+    guard plan.standsStill > 0, kernel.isHostile, chance.one(in: plan.standsStill) else {
+      return false
+    }
+    standStill()
+    return true
+  }
+
+  func standStill() {
+    reach(.stoodStill)
+    stillUntil = now + .milliseconds(chance.number(1...60))
   }
 
   private func go(to fiber: Fiber) {

@@ -63,6 +63,8 @@ MUTANTS = [
     ("holds every message back", "no stall", "Core/Flow.swift",
      "    flags.contains(.readsToTheEnd) && flags.isDisjoint(with: [.mustCopy, .sourceFailed])\n",
      "    true\n"),
+    ("takes another attempt's end for its own", "no stall", "Daemon/Connector.swift",
+     "if areMixed {", "if areMixed && index < 0 {"),
     ("connects without a word", "no stall", "Daemon/Connector.swift",
      "if connection.pointee.relay.clientHasStirred {", "if true {"),
     ("asks for delivery later and later", "no stall", "Daemon/Connection.swift",

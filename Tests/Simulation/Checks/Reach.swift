@@ -11,7 +11,7 @@ enum Reach: Int, CaseIterable {
   case silentServer, silentTarget, spliced, spuriousEvent, stalledOutput, stashed, statusAtRest
   case stoppedMidway, targetResets, targetsChanged, truncated, urgentMark, urgentSent
   case watchRefused, watchRefusedNearby, wholeBothWays, loopback, heldForTheEnd
-  case acknowledgedWithBytes
+  case acknowledgedWithBytes, stoodStill
 }
 
 extension Schedule {

@@ -51,6 +51,8 @@ struct Plan {
   let isOutputShort: Bool
   let controlTakenUntil: Time
   let shortages: Int
+  /// In so many turns once.
+  let standsStill: Int
   let lowersLimit: Int
   let stallsOutput: Bool
 
@@ -104,6 +106,7 @@ struct Plan {
     shortages = chance.one(in: 6) ? chance.number(1...4) : 0
     lowersLimit = chance.one(in: 6) ? chance.number(1...3) : 0
     stallsOutput = chance.one(in: 6)
+    standsStill = chance.one(in: 4) ? chance.pick([100, 1_000]) : 0
     latency = chance.pick([5...50, 20...400, 200...20_000, 5...5_000])
     isBusyNetwork = chance.one(in: 2)
     changesTargets = chance.one(in: 3)

@@ -3,6 +3,8 @@
 enum Fate {
   case healthy
   case refuses
+  /// When the next address is asked already.
+  case refusesLate
   case silent
   case unreachable
   /// Answers, after a lost packet.
@@ -39,12 +41,13 @@ final class Targets {
 
   private func draw() -> Fate {
     guard sim.chance.one(in: plan.changesTargets ? 2 : 8) else { return .healthy }
-    switch sim.chance.number(0...7) {
+    switch sim.chance.number(0...8) {
     case 0, 1: return .refuses
     case 2, 3: return .silent
     case 4: return .unreachable
     case 5: return .late
     case 6: return .resets
+    case 7: return .refusesLate
     case _: return .local(sim.chance.pick([Code.notAvailable, Code.notPermitted]))
     }
   }
@@ -57,6 +60,7 @@ final class Targets {
     if case .healthy = fate { stream.isLedAstray = false }
     let isNear = address.isLoopback
     stream.state = .connecting
+    standStillBeside(stream)
     switch fate {
     case .healthy, .resets:
       if isNear { answer(stream, fate) } else { answer(stream, fate, after: delay()) }
@@ -68,6 +72,9 @@ final class Targets {
         return Code.refused
       }
       sim.after(delay()) { if !stream.isClosed { stream.breakOff(Code.refused) } }
+    case .refusesLate:
+      let late = Time.milliseconds(250) + .microseconds(sim.chance.scaled(0...60_000))
+      sim.after(late) { if !stream.isClosed { stream.breakOff(Code.refused) } }
     case .silent:
       sim.reach(.silentTarget)
       sim.after(.seconds(127)) { if !stream.isClosed { stream.breakOff(Code.timedOut) } }
@@ -82,6 +89,14 @@ final class Targets {
       return code
     }
     return Code.inProgress
+  }
+
+  /// What several attempts come to is then told at once.
+  private func standStillBeside(_ stream: Stream) {
+    let isOther = { (x: Stream) in x !== stream && x.state == .connecting && !x.isClosed }
+    guard plan.standsStill > 0, sim.world.streams.contains(where: isOther), sim.chance.one(in: 2)
+    else { return }
+    sim.standStill()
   }
 
   private func delay() -> Time { .microseconds(sim.chance.number(plan.latency) * 2) }
