@@ -55,6 +55,33 @@ struct SeveralAddressesTests {
     }
   }
 
+  /// The process stands still while one attempt is refused and the other answered, so that it hears
+  /// of both at once. The kernel repeats a SYN after a second.
+  @Test func theEndOfAnAttemptThatFailsIsNotTheWinners() throws {
+    let pair = try Pair()
+    for target in [pair.first, pair.second] { try target.goSilent() }
+    let names = try ScriptedNameServer(script: Pair.answer)
+    try withSidecar(to: pair.first, asking: names, ["WORKERS": "1"]) { sidecar in
+      let before = try sidecar.process.openDescriptors()["socket"] ?? 0
+      let client = try sidecar.connectAndSpeak()
+      try sidecar.process.waitForSockets(before + 3)
+      try sidecar.process.suspend()
+      pair.first.close()
+      try pair.second.endSilence()
+      let upstream = try pair.second.accept()
+      sidecar.process.resume()
+      try upstream.expect("?")
+      // Each would wait 200 ms for an end to go with.
+      let took = try timing {
+        for _ in 0..<10 {
+          try upstream.send("!")
+          try client.expect("!")
+        }
+      }
+      #expect(took < .seconds(1))
+    }
+  }
+
   @Test func afterARefusalTheNextIsTriedAtOnce() throws {
     let pair = try Pair()
     pair.first.close()
