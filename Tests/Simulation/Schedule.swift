@@ -45,6 +45,9 @@ final class Schedule {
   private(set) var calls = 0
   /// No thread runs before.
   private var stillUntil: Time = 0
+  private var stoodStill: Time = 0
+  /// Time in which the process could run.
+  var ran: Time { now - stoodStill }
   /// A bit for each state.
   var reached: UInt64 = 0
   /// Of the daemon's calls, how often another thread comes before it.
@@ -93,7 +96,11 @@ final class Schedule {
   private func turn() {
     runDueEvents()
     guard !isOver else { return }
-    guard now >= stillUntil else { return now = min(stillUntil, events.next) }
+    guard now >= stillUntil else {
+      let next = min(stillUntil, events.next)
+      stoodStill += next - now
+      return now = next
+    }
     let ready = fibers.filter { $0.state == .ready }
     if !ready.isEmpty {
       if standsStill() { return }
@@ -191,6 +198,14 @@ final class Schedule {
   func at(_ time: Time, _ action: @escaping () -> Void) { events.add(max(time, now), action) }
 
   func after(_ span: Time, _ action: @escaping () -> Void) { events.add(now + span, action) }
+
+  /// After `span` in which the process could run.
+  func afterRunning(_ span: Time, _ action: @escaping () -> Void) {
+    let due = ran + span
+    after(span) { [self] in
+      if ran < due { afterRunning(due - ran, action) } else { action() }
+    }
+  }
 
   private func runDueEvents() {
     while let action = events.take(now) { action() }

@@ -70,8 +70,8 @@ extension World {
     if plan.stopsAt != nil { sim.reach(.stoppedMidway) }
     guard !mayCut, stoppedAgainAt == .never else { return }
     // What is closed before the workers know of the signal may be on its way still.
-    let known = stoppedAt + .milliseconds(10)
-    for stream in streams where stream.isClosed && !stream.isReset && stream.closedAt > known {
+    let known = stoppedAfter + .milliseconds(10)
+    for stream in streams where stream.isClosed && !stream.isReset && stream.closedAfter > known {
       guard stream.state == .established, let peer = stream.peer, !peer.isGone else { continue }
       if stream.written > stream.acknowledged {
         sim.fail("bytes for \(peer.id) are lost by the exit")

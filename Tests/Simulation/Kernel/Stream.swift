@@ -41,7 +41,8 @@ final class Stream: Object {
   // Its end.
   var error: Int32 = 0
   var isClosed = false
-  var closedAt = Time.never
+  /// How long the process had run by then.
+  var closedAfter = Time.never
   var isReset = false
   var failedAt = Time.never
   var timedOut = false
@@ -203,7 +204,7 @@ final class Stream: Object {
   func awaitBegin() {
     guard !options.acknowledgesAtOnce else { return peer!.begin() }
     isAwaited = true
-    sim.after(.milliseconds(200)) { [self] in
+    sim.afterRunning(.milliseconds(200)) { [self] in
       guard isAwaited, state == .established, !isClosed else { return }
       sim.fail("stall: the target of \(number) is not told that it is connected")
     }
@@ -272,7 +273,7 @@ final class Stream: Object {
 
   override func close() {
     isClosed = true
-    closedAt = sim.now
+    closedAfter = sim.ran
     sim.world.closed(self)
     guard state == .established else {
       if state == .connecting { sim.world.callOff(self) }

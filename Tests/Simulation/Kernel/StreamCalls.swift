@@ -155,7 +155,7 @@ extension Stream {
     guard heldFrom == nil else { return }
     let place = written
     heldFrom = place
-    sim.after(.milliseconds(200)) { [self] in
+    sim.afterRunning(.milliseconds(200)) { [self] in
       // While others are on their way, the next acknowledgement lets them go.
       guard heldFrom == place, acknowledged == place, state == .established else { return }
       sim.fail("stall: the last bytes of \(number) wait for an end that does not come")

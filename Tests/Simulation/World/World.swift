@@ -20,6 +20,8 @@ final class World {
 
   var allocationFailed = false
   private(set) var stoppedAt = Time.never
+  /// How long the process had run by then.
+  private(set) var stoppedAfter = Time.never
   private(set) var stoppedAgainAt = Time.never
   private(set) var restingDescriptors = 0
   private(set) var hasSettled = false
@@ -166,6 +168,7 @@ final class World {
   func stop() {
     guard !sim.isOver else { return }
     stoppedAt = sim.now
+    stoppedAfter = sim.ran
     sim.trace("  SIGTERM")
     sim.kernel.signals.raise(15)
     guard let again = plan.stopsAgainAfter else { return }
