@@ -96,7 +96,7 @@ fuzz test-fuzz: ## Fuzzes what reads bytes from outside for FUZZ_SECONDS: an hou
 simulate: SCHEDULES ?= 1000000
 test-simulation: SCHEDULES ?= 60000
 simulate test-simulation simulate-mutants: export SWIFT_BACKTRACE := enable=no
-simulate test-simulation: build-simulation ## Simulates a million schedules; 30 seconds of them
+simulate test-simulation: build-simulation ## Simulates a million schedules; 60,000 of them
 	.build/simulation/release/Simulate $(if $(SEED),--seed $(SEED),\
 	  --first $(or $(FIRST),1) --schedules $(SCHEDULES) --jobs $(or $(JOBS),$(shell nproc)))
 build-simulation: deps-build

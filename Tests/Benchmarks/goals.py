@@ -137,9 +137,10 @@ def workers(results):
         f"two workers ≥ 1.3× one on bulk 16, each held to {HELD:.0%} of a CPU",
         [Figure(x, _two_by_one(results, f"held-{x}-16", UNPRIVILEGED, "megabytes"))
          for x in ways], 1.3)
-    idle = [results.idle(f"held-{x}-16", UNPRIVILEGED, "sidecar-2") for x in ways]
-    if roomy.is_measured and min(x for x in idle if x is not None) < ROOM:
-        roomy = Row(roomy.text, f"no room: {min(idle):.0%} of the CPUs idle beside two", None)
+    idle = (results.idle(f"held-{x}-16", UNPRIVILEGED, "sidecar-2") for x in ways)
+    least = min((x for x in idle if x is not None), default=1)
+    if least < ROOM:
+        roomy = Row(roomy.text, f"no room: {least:.0%} of the CPUs idle beside two", None)
     elsewhere = []
     for case in (x for x in BY_KEY.values() if x.group != "held"):
         metric = next((x for x in ("transactions", "rate", "megabytes") if x in case.metrics), "")

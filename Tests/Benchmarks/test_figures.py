@@ -183,6 +183,12 @@ class Goals(unittest.TestCase):
                 x["machine"] = {**MACHINE, "idle": idle}
             self.assertEqual(verdicts(made)[faster], verdict)
             self.assertNotIn(elsewhere, verdicts(made))
+        half = results_of(("held-up-16", "sidecar-1", "megabytes", [1000]),
+                          ("held-up-16", "sidecar-2", "megabytes", [1300]))
+        for idle in (0.5, 0.1):
+            for x in half.samples:
+                x["machine"] = {**MACHINE, "idle": idle}
+            self.assertEqual(verdicts(half)[faster], "–")
         slower = results_of(("bulk-up-16", "sidecar-2", "megabytes", [940]),
                             ("bulk-up-16", "sidecar-1", "megabytes", [1000]))
         self.assertEqual(verdicts(slower)[elsewhere], "NO")

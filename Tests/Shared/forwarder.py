@@ -144,14 +144,10 @@ class Forwarder:
     def hold(self, name, share):
         """Its threads of that name get so much of a CPU each and no more (sched(7),
         SCHED_DEADLINE); root may ask for it."""
-        tasks = f"/proc/{self.process.pid}/task"
-        for task in os.listdir(tasks):
-            with open(f"{tasks}/{task}/comm", encoding="utf-8") as file:
-                if file.read().strip() != name:
-                    continue
+        for thread in harness.threads(self.process.pid, name):
             harness.run("chrt", "--deadline", "--sched-runtime", str(int(share * PERIOD)),
                         "--sched-deadline", str(PERIOD), "--sched-period", str(PERIOD),
-                        "--pid", "0", task)
+                        "--pid", "0", str(thread))
 
     def end_traced(self):
         """Ends what runs below its wrapper, which then ends by itself, its work done."""

@@ -99,6 +99,17 @@ def end(process, by=signal.SIGTERM):
         _running.remove(process)
 
 
+def threads(process, name):
+    """The numbers of a process's threads of that name."""
+    found = []
+    for task in os.listdir(f"/proc/{process}/task"):
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            with open(f"/proc/{process}/task/{task}/comm", encoding="utf-8") as file:
+                if file.read().strip() == name:
+                    found.append(int(task))
+    return found
+
+
 def free_port():
     """Below the ports that the kernel gives to outgoing connections: none of these takes it."""
     while True:

@@ -109,15 +109,6 @@ class Daemon:
             yield self.descriptors()
             time.sleep(0.005)
 
-    def threads(self, name):
-        found = []
-        for task in os.listdir(f"/proc/{self.pid}/task"):
-            with contextlib.suppress(FileNotFoundError):
-                with open(f"/proc/{self.pid}/task/{task}/comm", encoding="utf-8") as file:
-                    if file.read().strip() == name:
-                        found.append(int(task))
-        return found
-
     def memory(self):
         """The resident set, in KiB."""
         with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as file:

@@ -22,7 +22,7 @@ class Trace:
             names, _, what = fault.partition(":")
             known = ",".join(f"?{x}" for x in names.split(","))
             words += ["-e", f"inject={known}:{what}"] if what else []
-        self.threads = daemon.threads(thread)
+        self.threads = harness.threads(daemon.pid, thread)
         for thread_id in self.threads:
             words += ["-p", str(thread_id)]
         self.process = harness.start(*words, stderr=subprocess.PIPE, text=True)

@@ -27,13 +27,20 @@ struct PacketTests {
     return try upstream.socket.segmentsReceived
   }
 
+  /// Else the kernel would wait 200 ms for bytes to go with. The fastest of a few is judged: a busy
+  /// machine may delay any one of them.
   @Test func aTargetThatGreetsFirstIsToldOfTheConnectionAtOnce() throws {
     let target = try Target()
     try withSidecar(to: target) { sidecar in
-      let client = try sidecar.connect()
-      let upstream = try target.accept()
-      try upstream.send("greeting")
-      try client.expect("greeting")
+      let times = try (0..<5).map { _ in
+        try timing {
+          let client = try sidecar.connect()
+          let upstream = try target.accept()
+          try upstream.send("greeting")
+          try client.expect("greeting")
+        }
+      }
+      #expect(times.min()! < .milliseconds(150))
     }
   }
 
