@@ -55,42 +55,6 @@ struct SeveralAddressesTests {
     }
   }
 
-  /// The process stands still while one attempt is refused and the other answered, so that it hears
-  /// of both at once. The kernel repeats a SYN after a second.
-  @Test func theEndOfAnAttemptThatFailsIsNotTheWinners() throws {
-    let pair = try Pair()
-    for target in [pair.first, pair.second] { try target.goSilent() }
-    let names = try ScriptedNameServer(script: Pair.answer)
-    try withSidecar(to: pair.first, asking: names, ["WORKERS": "1"]) { sidecar in
-      let client = try sidecar.connectAndSpeak()
-      try eventually("two attempts") { try attempts(at: pair.first.port) == 2 }
-      try sidecar.process.suspend()
-      pair.first.close()
-      try pair.second.endSilence()
-      let upstream = try pair.second.accept()
-      sidecar.process.resume()
-      try upstream.expect("?")
-      // Each would wait 200 ms for an end to go with.
-      let took = try timing {
-        for _ in 0..<10 {
-          try upstream.send("!")
-          try client.expect("!")
-        }
-      }
-      #expect(took < .seconds(1))
-    }
-  }
-
-  /// How many sockets wait for an answer of that port (proc(5), /proc/net/tcp: SYN_SENT is 02).
-  private func attempts(at port: UInt16) throws -> Int {
-    let remote = String(format: ":%04X", port)
-    let table = try String(contentsOfFile: "/proc/net/tcp", encoding: .ascii)
-    return table.split(separator: "\n").count {
-      let fields = $0.split(separator: " ")
-      return fields[2].hasSuffix(remote) && fields[3] == "02"
-    }
-  }
-
   @Test func afterARefusalTheNextIsTriedAtOnce() throws {
     let pair = try Pair()
     pair.first.close()
