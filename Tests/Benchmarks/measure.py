@@ -73,7 +73,7 @@ class Work:
 def forward(case, peer, user, seconds):
     with load.Server() as target, forwarder.between(peer, user, target.port) as way:
         work = Work(way)
-        report = load.run(case.load, way.port, seconds, **dict(case.options))
+        report = _run(case, way, seconds, target)
         if way.has_ended():
             raise RuntimeError(f"{peer.name} ended by itself: {way.log()}")
         cpu = work.cpu_seconds()
@@ -81,12 +81,16 @@ def forward(case, peer, user, seconds):
         return values_of(report, cpu), report["errors"]
 
 
+def _run(case, way, seconds, target):
+    return load.run(case.load, way.port, seconds, target=target.port, **dict(case.options))
+
+
 def held(case, peer, user, seconds):
     """As `forward`, the workers held to a share of a CPU each: what they cost is not what is asked,
     but what a second one adds where the ends leave it room."""
     with load.Server() as target, forwarder.between(peer, user, target.port) as way:
         way.hold("sidecar-worker", HELD)
-        report = wanted(load.run(case.load, way.port, seconds, **dict(case.options)))
+        report = wanted(_run(case, way, seconds, target))
         return {"megabytes": report["per_second"]}, report["errors"]
 
 

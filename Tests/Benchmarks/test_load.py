@@ -159,6 +159,16 @@ class Good(unittest.TestCase):
         if case == "first-byte":
             self.assertEqual(figures["operations"], 100)
 
+    def test_the_target_itself_is_asked_what_has_arrived(self):
+        """By a forwarder that lets the question wait, as one does that is busy with a stream."""
+        def wait(direction, position, piece):
+            return b"" if direction == "down" and position >= 16 else piece
+        with Server() as server, BadForwarder(server.port, wait) as forwarder:
+            _, figures = run("bulk-up", forwarder.port)
+            self.assertEqual(figures["bytes"], 0)
+            _, figures = run("bulk-up", forwarder.port, "--target", str(server.port))
+            self.check("bulk-up", figures)
+
     def test_a_delay_is_seen_in_full(self):
         with Server() as server, BadForwarder(server.port, delays) as forwarder:
             for case in ("round-trips", "connects"):

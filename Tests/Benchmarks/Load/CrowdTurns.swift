@@ -25,7 +25,8 @@ extension Crowd {
   // MARK: Opening
 
   mutating func connect(_ member: UnsafeMutablePointer<Member>) {
-    let address = loopback(port: order.port)
+    let asks = member.pointee.role == .counter
+    let address = loopback(port: asks ? order.target ?? order.port : order.port)
     member.pointee.stage = .connecting
     do throws(Errno) {
       member.pointee.socket = try .stream(for: address)

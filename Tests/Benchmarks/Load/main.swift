@@ -5,6 +5,7 @@ import Linux
 let usage = """
   usage: Load serve --port PORT
          Load run CASE --port PORT [--connections N] [--idle N] [--size BYTES] [--seconds S]
+                  [--target PORT]
   cases: \(Case.allCases.map(\.rawValue).joined(separator: " "))
 
   """
