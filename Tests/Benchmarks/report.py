@@ -87,6 +87,10 @@ def table(results, case, user):
         rows.append([NAMES.get(peer, peer) + mark, *_cells(results, case, user, peer)])
         if errors:
             notes += error_notes(results, case, user, peer, errors)
+        short, samples = results.short_of_memory(case.key, user, peer)
+        if short:
+            notes.append(f"  memory for TCP ran short in {short} of {samples} samples:"
+                         f" {NAMES.get(peer, peer)}")
     who = f", {user} user" if len(case.users) > 1 else ""
     return [f"{case.title}{who}", *columns(rows), *notes]
 

@@ -89,6 +89,11 @@ class Results:
         shares = [x["machine"]["others"] for x in self.samples]
         return statistics.median(shares) if shares else 0.0
 
+    def short_of_memory(self, case, user, peer):
+        """In how many of how many samples the kernel was short of memory for TCP."""
+        found = [x["machine"].get("short_of_memory", False) for x in self.of(case, user, peer)]
+        return sum(found), len(found)
+
     def idle(self, case, user, peer):
         """The share of the CPUs that nobody used."""
         shares = [x["machine"]["idle"] for x in self.of(case, user, peer)]

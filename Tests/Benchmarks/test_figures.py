@@ -131,6 +131,18 @@ class Samples(unittest.TestCase):
         shares = machine.shares(busy=150, total=200, own=1.0, ticks=100, cpus=2)
         self.assertEqual(shares, {"others": 0.25, "idle": 0.25, "seconds": 1.0})
 
+    def test_a_shortage_is_counted_when_it_begins_and_when_it_ends(self):
+        text = "TcpExt: PruneCalled TCPMemoryPressures TCPMemoryPressuresChrono\nTcpExt: 7 2 40\n"
+        self.assertEqual(machine.shortages(text), 42)
+        self.assertEqual(machine.shortages("TcpExt: PruneCalled\nTcpExt: 7\n"), 0)
+        self.assertEqual(machine.shortages(""), 0)
+
+    def test_a_shortage_is_told_of_below_the_table(self):
+        results = results_of(("trips-1", "sidecar", "rate", [1, 2]))
+        self.assertNotIn("ran short", report.whole(results, []))
+        results.samples[0]["machine"] = {**MACHINE, "short_of_memory": True}
+        self.assertIn("ran short in 1 of 2 samples: sidecar", report.whole(results, []))
+
     def test_a_session_has_the_time_of_children_that_have_ended_too(self):
         busy = "i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done"
         parent = harness.start("sh", "-c", f"sleep 60 & sh -c '{busy}'; echo; wait",

@@ -54,11 +54,21 @@ def shares(busy, total, own, ticks, cpus):
             "seconds": total / ticks / cpus}
 
 
+def shortages(text):
+    """How often, and for how many milliseconds, all sockets together had more memory than the
+    kernel likes (tcp_mem, tcp(7)); `text` is of /proc/net/netstat (snmp_counter.rst)."""
+    names, values = ([x.split() for x in text.splitlines()[:2]] + [[], []])[:2]
+    counts = dict(zip(names, values))
+    return sum(int(counts.get(f"TCPMemoryPressures{x}", 0)) for x in ("", "Chrono"))
+
+
 class Usage:
-    """The CPU time since it was made, of this program's children and of all others."""
+    """The CPU time since it was made, of this program's children and of all others; and whether
+    the kernel was short of memory for TCP meanwhile."""
 
     def __init__(self, server=None):
         self.server = server
+        self.short = shortages(_text("/proc/net/netstat"))
         self.begun = self._now()
 
     def _now(self):
@@ -74,4 +84,6 @@ class Usage:
     def until_now(self):
         """What a sample started has been waited for by then; PostgreSQL, `server`, goes on."""
         busy, total, own = (b - a for a, b in zip(self.begun, self._now()))
-        return shares(busy, total, own, os.sysconf("SC_CLK_TCK"), os.cpu_count())
+        was_short = shortages(_text("/proc/net/netstat")) > self.short
+        return {**shares(busy, total, own, os.sysconf("SC_CLK_TCK"), os.cpu_count()),
+                "short_of_memory": was_short}
