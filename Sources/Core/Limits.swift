@@ -15,11 +15,12 @@ public struct Limits: Equatable, Sendable {
   /// Standard streams, pollers, counters, listeners, and a rest for files that are read.
   static let reservedDescriptors = 32
 
-  /// One worker for so many CPUs: whoever is forwarded for needs the others, and on two CPUs a
-  /// second worker costs more than it gives. Two workers and one, medians of 7 interleaved rounds:
-  /// CPU time per GB on 16 streams 124 and 90 ms, on 200 146 and 102; MB/s 5,301 and 5,844, 4,819
-  /// and 5,336; round trips a second on 64 connections 87,490 and 80,563, beside a stream 43,052
-  /// and 35,752; connections 15,037 and 14,590; pgbench 32,613 and 32,464.
+  /// One worker for so many CPUs: whoever is forwarded for needs the others. What a second one
+  /// gives on two CPUs is not much. Two workers and one, medians of 4 interleaved rounds, the ends
+  /// on the same CPUs: MB/s on 16 streams 6,856 and 6,674, on 200 6,748 and 6,768; round trips a
+  /// second on 64 connections 81,679 and 82,279, beside 8,000 idle ones 77,571 and 89,067, of
+  /// 16 KiB 62,956 and 70,345, beside a stream 41,582 and 33,711; connections 15,853 and 15,151;
+  /// pgbench 32,394 and 30,949. Of streams in pieces of 64 KiB, it cost a third more CPU time.
   static let cpusPerWorker = 2
 
   /// - Parameters:
@@ -49,6 +50,8 @@ public struct Limits: Equatable, Sendable {
 ///
 /// CPU time per GB, pipes of 64 KiB, 256 KiB, 1 MiB, and 4 of 1 MiB beside others of 256 KiB:
 /// 1 stream 222, 115, 104, 113 ms; 16 streams 196, 172, 156, 166; 200 streams 164, 168, 164, 156.
+/// Of 600 streams, whose readers fall behind, each holds one: three times as many, most of 64 KiB,
+/// move as little then as copying does (3,800 to 4,500 MB/s).
 public struct PipeShare: Equatable, Sendable {
   public static let largeBytes: Int32 = 1024 * 1024
   public static let smallBytes: Int32 = 256 * 1024
