@@ -68,7 +68,6 @@ class Usage:
 
     def __init__(self, server=None):
         self.server = server
-        self.short = shortages(_text("/proc/net/netstat"))
         self.begun = self._now()
 
     def _now(self):
@@ -79,11 +78,10 @@ class Usage:
         used = sum(x.ru_utime + x.ru_stime for x in (children, own))
         if self.server:
             used += self.server.cpu_seconds()
-        return sum(fields) - idle, sum(fields), used
+        return sum(fields) - idle, sum(fields), used, shortages(_text("/proc/net/netstat"))
 
     def until_now(self):
         """What a sample started has been waited for by then; PostgreSQL, `server`, goes on."""
-        busy, total, own = (b - a for a, b in zip(self.begun, self._now()))
-        was_short = shortages(_text("/proc/net/netstat")) > self.short
+        busy, total, own, short = (b - a for a, b in zip(self.begun, self._now()))
         return {**shares(busy, total, own, os.sysconf("SC_CLK_TCK"), os.cpu_count()),
-                "short_of_memory": was_short}
+                "short_of_memory": short > 0}

@@ -25,8 +25,7 @@ extension Crowd {
   // MARK: Opening
 
   mutating func connect(_ member: UnsafeMutablePointer<Member>) {
-    let asks = member.pointee.role == .counter
-    let address = loopback(port: asks ? order.target ?? order.port : order.port)
+    let address = loopback(port: member.pointee.role == .counter ? order.target : order.port)
     member.pointee.stage = .connecting
     do throws(Errno) {
       member.pointee.socket = try .stream(for: address)

@@ -21,9 +21,9 @@ let warmUp: Int64 = 200_000_000
 struct Order {
   let load: Case
   var port: UInt16 = 0
-  /// Where the far end itself is asked how much has arrived; else through `port`, where a forwarder
-  /// that is busy with a stream may let the question wait for seconds.
-  var target: UInt16?
+  /// Where it is asked how much has arrived: best at the far end itself, for a forwarder that is
+  /// busy with a stream may let the question wait for seconds. `port` unless said otherwise.
+  var target: UInt16 = 0
   /// Of first-byte: how many, one after the other.
   var connections: Int
   var idle: Int
@@ -57,6 +57,7 @@ struct Order {
       guard let value = words.popFirst(), set(option, to: value) else { return nil }
     }
     guard port > 0 else { return nil }
+    if target == 0 { target = port }
   }
 
   private mutating func set(_ option: String, to value: String) -> Bool {
